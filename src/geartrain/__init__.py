@@ -1,0 +1,1 @@
+"""Geartrain: a complete Gearman system in Python."""

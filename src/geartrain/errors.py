@@ -1,0 +1,138 @@
+"""One exception tree: everything that Geartrain raises on purpose is a `GeartrainError`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = [
+    "ConnectionLostError",
+    "GeartrainError",
+    "JobError",
+    "JobException",
+    "JobFailed",
+    "JobLostError",
+    "LineTooLongError",
+    "MalformedPacketError",
+    "NoServersError",
+    "PacketTooLargeError",
+    "ProtocolError",
+    "ServerError",
+    "WaitTimeoutError",
+]
+
+
+class GeartrainError(Exception):
+    """The root of the tree; catch it to catch all of ours."""
+
+
+# On the wire
+
+
+class ProtocolError(GeartrainError):
+    """The other side sent bytes that are not Gearman's protocol; the connection cannot go on.
+
+    `packets` holds the (type, body) pairs that were complete before the offending bytes.
+    """
+
+    packets: list[tuple[int, bytes]]
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.packets = []
+
+
+class MalformedPacketError(ProtocolError):
+    """A packet was complete but its arguments were not what its type asks for."""
+
+
+class PacketTooLargeError(ProtocolError):
+    """A packet's header declared more bytes than the reader allows; nothing was allocated for it.
+
+    `size` and `limit` are in bytes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"a packet of {size} bytes was announced, the limit is {limit}")
+        self.size = size
+        self.limit = limit
+
+
+class LineTooLongError(ProtocolError):
+    """A line of the text protocol did not end within the limit (`limit`, in bytes)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a text line went past {limit} bytes without an end")
+        self.limit = limit
+
+
+# Between a program and its job servers
+
+
+class ConnectionLostError(GeartrainError):
+    """The connection to a job server broke, or the server stopped answering.
+
+    `server` is the server's address as it was configured.
+    """
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"{server}: {reason}")
+        self.server = server
+        self.reason = reason
+
+
+class NoServersError(GeartrainError):
+    """None of the job servers could be reached.
+
+    `reasons` maps each server's address to what went wrong there.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        each = "; ".join(f"{server}: {reason}" for server, reason in reasons.items())
+        super().__init__(f"no job server could be reached ({each or 'none is configured'})")
+        self.reasons = dict(reasons)
+
+
+class ServerError(GeartrainError):
+    """The job server answered a request with an ERROR packet.
+
+    `code` is the server's word for it, such as ``QUEUE_ERROR``; `text` is its sentence.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}" if text else code)
+        self.code = code
+        self.text = text
+
+
+class WaitTimeoutError(GeartrainError, TimeoutError):
+    """Waiting ended before the answer came; the job itself goes on."""
+
+
+# How a job ended, if not well
+
+
+class JobError(GeartrainError):
+    """A job ended without a result. `handle` is its handle on the job server."""
+
+    def __init__(self, message: str, handle: str = "") -> None:
+        super().__init__(message)
+        self.handle = handle
+
+
+class JobFailed(JobError):  # noqa: N818 - Gearman's own word
+    """The job ended with WORK_FAIL. A worker's function raises it to fail its job without a reason."""
+
+    def __init__(self, message: str = "the job failed", handle: str = "") -> None:
+        super().__init__(message, handle)
+
+
+class JobException(JobError):  # noqa: N818 - Gearman's own word
+    """The job ended with WORK_EXCEPTION; `data` holds the worker's bytes, the message shows them as text."""
+
+    def __init__(self, data: bytes, handle: str = "") -> None:
+        super().__init__(data.decode("utf-8", "replace"), handle)
+        self.data = data
+
+
+class JobLostError(JobError):
+    """The server that held the job went away and the job may not be submitted again elsewhere."""

@@ -1,0 +1,47 @@
+"""Packets as bytes: the header written, the body cut into its arguments."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import MalformedPacketError
+from .packets import LAST, PACKETS, REQUEST, RESPONSE, name_of
+
+# Magic and type of every packet, so that encoding adds only the size and the body.
+_REQUEST_HEADS: Final[list[bytes]] = [REQUEST + type.to_bytes(4, "big") for type in range(LAST + 1)]
+_RESPONSE_HEADS: Final[list[bytes]] = [RESPONSE + type.to_bytes(4, "big") for type in range(LAST + 1)]
+_ARGUMENTS: Final[list[int]] = [
+    len(PACKETS[type].arguments) if type in PACKETS else 0 for type in range(LAST + 1)
+]
+
+
+def request(type: int, body: bytes = b"") -> bytes:
+    """One packet to a job server. `body` holds the arguments, joined by NULs."""
+    return _REQUEST_HEADS[type] + len(body).to_bytes(4, "big") + body
+
+
+def response(type: int, body: bytes = b"") -> bytes:
+    """One packet from a job server. `body` holds the arguments, joined by NULs."""
+    return _RESPONSE_HEADS[type] + len(body).to_bytes(4, "big") + body
+
+
+def response_head(type: int, size: int) -> bytes:
+    """The header alone, for a body of `size` bytes that is written after it without being copied."""
+    return _RESPONSE_HEADS[type] + size.to_bytes(4, "big")
+
+
+def arguments(type: int, body: bytes) -> list[bytes]:
+    """Cut a body into the arguments that its type asks for; the last one keeps its NULs.
+
+    Raises:
+        MalformedPacketError: the body holds fewer arguments than the type asks for.
+    """
+    count = _ARGUMENTS[type]
+    if count == 0:
+        if body:
+            raise MalformedPacketError(f"{name_of(type)} takes no argument, got {len(body)} bytes")
+        return []
+    found = body.split(b"\0", count - 1)
+    if len(found) != count:
+        raise MalformedPacketError(f"{name_of(type)} takes {count} arguments, got {len(found)}")
+    return found

@@ -1,0 +1,128 @@
+"""The incremental reader: any split of the bytes in, the same packets out.
+
+A chunk from a socket may hold a part of a packet or hundreds of packets. They are cut in one pass; bytes are
+kept only for what is not complete yet, and a large body is gathered as it arrives, never allocated on its
+header's word. Text lines and binary packets may alternate on one connection: a packet begins with a NUL, a
+line never does.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import LineTooLongError, PacketTooLargeError, ProtocolError
+from .packets import HEADER_SIZE, REQUEST, RESPONSE, TEXT, WRONG_WAY
+
+MAX_PACKET: Final = 128 * 1024 * 1024
+"""Bytes of a body that a reader takes if it is told nothing else. This is a security limit."""
+MAX_LINE: Final = 8 * 1024
+"""Bytes of a text line. This is a security limit."""
+
+
+class Parser:
+    """Cuts the bytes of one connection into packets.
+
+    Args:
+        magic: the magic of what this side reads, `REQUEST` on a job server and `RESPONSE` elsewhere.
+        max_packet: bytes of a body that are taken at most.
+        max_line: bytes of a text line that are taken at most.
+    """
+
+    def __init__(self, magic: bytes, max_packet: int = MAX_PACKET, max_line: int = MAX_LINE) -> None:
+        self._magic = magic
+        self._other_magic = RESPONSE if magic == REQUEST else REQUEST
+        self._max_packet = max_packet
+        self._max_line = max_line
+        # Bytes of an incomplete header or line.
+        self._rest = b""
+        # An incomplete body: its type, what is there, and how many bytes are missing (0: no such body).
+        self._type = 0
+        self._body: list[bytes] = []
+        self._missing = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the bytes so far ended exactly at the end of a packet or line."""
+        return not self._rest and not self._missing
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take the next bytes and return the packets that they complete, as (type, body).
+
+        A text line comes as (`TEXT`, line without its end); a packet whose magic belongs to the other
+        direction as (`WRONG_WAY`, body). Types that the protocol does not know are handed on.
+
+        Raises:
+            PacketTooLargeError, LineTooLongError: a security limit was passed.
+            ProtocolError: the bytes are neither a packet nor a line. After any of these the parser is
+                spent; packets that came before in the same chunk are in the error's `packets` attribute.
+        """
+        packets: list[tuple[int, bytes]] = []
+        start = 0
+        if self._missing:
+            have = len(data)
+            if have < self._missing:
+                self._body.append(data)
+                self._missing -= have
+                return packets
+            start = self._missing
+            self._body.append(data[:start])
+            packets.append((self._type, b"".join(self._body)))
+            self._body = []
+            self._missing = 0
+        elif self._rest:
+            data = self._rest + data
+            self._rest = b""
+        try:
+            self._cut(data, start, packets)
+        except ProtocolError as error:
+            error.packets = packets
+            raise
+        return packets
+
+    def _cut(self, data: bytes, start: int, packets: list[tuple[int, bytes]]) -> None:
+        """Append every packet of `data` from `start` on, and keep what is incomplete."""
+        end = len(data)
+        while start < end:
+            if data[start]:
+                start = self._cut_line(data, start, packets)
+                if start < 0:
+                    return
+                continue
+            body = start + HEADER_SIZE
+            if body > end:
+                head = data[start : start + 4]
+                if not (self._magic.startswith(head) or self._other_magic.startswith(head)):
+                    raise ProtocolError(f"a packet began with {head!r}")
+                self._rest = data[start:]
+                return
+            # The type fits in a byte for every type there is; a larger one is unknown whatever it is.
+            type = data[start + 7] if data[start + 4 : start + 7] == b"\0\0\0" else 0xFFFFFF
+            if not data.startswith(self._magic, start):
+                if not data.startswith(self._other_magic, start):
+                    raise ProtocolError(f"a packet began with {data[start : start + 4]!r}")
+                type = WRONG_WAY
+            elif type == 0:
+                type = 0xFFFFFF  # on the wire zero is no type; here it means a text line
+            size = (
+                (data[start + 8] << 24) | (data[start + 9] << 16) | (data[start + 10] << 8) | data[start + 11]
+            )
+            if size > self._max_packet:
+                raise PacketTooLargeError(size, self._max_packet)
+            start = body + size
+            if start > end:
+                self._type = type
+                self._body = [data[body:]]
+                self._missing = start - end
+                return
+            packets.append((type, data[body:start]))
+
+    def _cut_line(self, data: bytes, start: int, packets: list[tuple[int, bytes]]) -> int:
+        """Append the line at `start`; returns where the next one begins, or -1 if this one has no end."""
+        newline = data.find(b"\n", start, start + self._max_line + 1)
+        if newline < 0:
+            if len(data) - start > self._max_line:
+                raise LineTooLongError(self._max_line)
+            self._rest = data[start:]
+            return -1
+        packets.append((TEXT, data[start:newline].removesuffix(b"\r")))
+        return newline + 1
