@@ -1,0 +1,53 @@
+"""Connecting to a job server, for the client and the worker alike."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from .wire.address import Address
+
+# A peer that vanished without a word (power cut, cable, firewall) is noticed by the kernel within about
+# 30 + 3 x 10 seconds even while nothing is sent.
+KEEPALIVE_IDLE: Final = 30
+KEEPALIVE_INTERVAL: Final = 10
+KEEPALIVE_PROBES: Final = 3
+
+
+def connect(address: Address, timeout: float) -> socket.socket:
+    """Open a blocking connection, tuned for small packets and for noticing a peer that has gone.
+
+    `timeout` bounds the attempt, in seconds; the socket that is returned has it set.
+
+    Raises:
+        OSError: the server could not be reached in time.
+    """
+    if address.path:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(address.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    connection = socket.create_connection((address.host, address.port), timeout)
+    tune(connection)
+    return connection
+
+
+def tune(connection: socket.socket) -> None:
+    """Set on a connected socket what every Geartrain connection wants; nothing for a Unix socket."""
+    if connection.family == socket.AF_UNIX:
+        return
+    # Packets are gathered before they are written, so waiting for more to send would only add latency.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)

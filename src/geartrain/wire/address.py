@@ -1,0 +1,53 @@
+"""Where a job server is: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .packets import DEFAULT_PORT
+
+
+class Address(NamedTuple):
+    """A job server's address: a host and a port, or the path of a Unix socket (then `host` is empty)."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
+    """Read an address as people write it.
+
+    An IPv6 address with a port needs its brackets; alone (`"::1"`) it may go without.
+
+    Raises:
+        ValueError: with a sentence that says what is wrong.
+    """
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path:
+            raise ValueError(f"{text!r}: a Unix socket needs a path, as in 'unix:/run/geartrain.sock'")
+        return Address("", 0, path)
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(f"{text!r}: an IPv6 address with a port is written '[::1]:{DEFAULT_PORT}'")
+        port = rest[1:]
+    elif text.count(":") > 1:
+        host, port = text, ""
+    else:
+        host, _, port = text.partition(":")
+    if not host:
+        raise ValueError(f"{text!r}: the host is missing")
+    if not port:
+        if text.endswith(":") and text.count(":") == 1:
+            raise ValueError(f"{text!r}: the port is missing")
+        return Address(host, default_port)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"{text!r}: the port must be a number up to 65535, not {port!r}")
+    return Address(host, int(port))
