@@ -1,0 +1,612 @@
+"""The job server's decisions, as a state machine without I/O, clock, threads or chance.
+
+Whoever drives it tells it what happened (`connect`, `receive`, `disconnect`, `tick`) and afterwards writes
+the outbox of every peer in `touched`. Time comes in as an argument. The rules of a job's and a worker's life
+are at the top of `state.py`; everything that changes them is in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Final, cast
+
+from ..errors import MalformedPacketError
+from ..wire import packets as p
+from ..wire.codec import arguments, response, response_head
+from .state import HIGH, LOW, NORMAL, Ability, Function, Job, Peer
+from .text import answer
+
+MAX_UNIQUE: Final = 64
+"""Bytes of a unique, as in gearmand."""
+MAX_HANDLE: Final = 63
+"""Bytes of a handle, as in gearmand."""
+LARGE: Final = 32 * 1024
+"""Bytes from which on a body is written from where it is, not copied behind its header."""
+
+# What a submission's type says: priority, background.
+_SUBMISSIONS: Final[dict[int, tuple[int, bool]]] = {
+    p.SUBMIT_JOB: (NORMAL, False),
+    p.SUBMIT_JOB_BG: (NORMAL, True),
+    p.SUBMIT_JOB_HIGH: (HIGH, False),
+    p.SUBMIT_JOB_HIGH_BG: (HIGH, True),
+    p.SUBMIT_JOB_LOW: (LOW, False),
+    p.SUBMIT_JOB_LOW_BG: (LOW, True),
+}
+
+_NOOP: Final = response(p.NOOP)
+_NO_JOB: Final = response(p.NO_JOB)
+
+
+class Broker:
+    """Jobs, functions and peers, and every rule between them.
+
+    Args:
+        host: the name in the handles, `H:host:number`.
+        first_number: the number of the first handle. Handles stay unique across restarts if it is larger
+            than any that an earlier run gave out; microseconds since the epoch are.
+        now: seconds on a clock that never jumps.
+        wall: seconds since the epoch.
+        version, pid: for the text protocol's `version` and `getpid`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        first_number: int,
+        *,
+        now: float = 0.0,
+        wall: float = 0.0,
+        version: str = "0",
+        pid: int = 0,
+    ) -> None:
+        number_room = 20
+        self._handle_prefix = b"H:" + host.encode("utf-8", "replace")[: MAX_HANDLE - 3 - number_room] + b":"
+        self._next_number = first_number
+        self._now = now
+        self._wall = wall
+        self._tick = 0
+        self.version = version
+        self.pid = pid
+
+        self.peers: dict[Peer, None] = {}
+        self.functions: dict[bytes, Function] = {}
+        self.jobs: dict[bytes, Job] = {}
+        # The peers whose outbox has something to write.
+        self.touched: list[Peer] = []
+        # What a `shutdown` command asked for: nothing, "now" or "graceful".
+        self.shutdown = ""
+
+        # Functions with a job waiting: what a worker with very many abilities looks through instead.
+        self._ready: dict[bytes, Function] = {}
+        # Delayed jobs by the time they are due; the number only breaks ties.
+        self._calendar: list[tuple[float, int, Job]] = []
+        # Running jobs whose worker promised a time, and when it is over.
+        self._deadlines: dict[bytes, float] = {}
+        # Peers woken in this tick and in those before; a peer may be in twice.
+        self._woken: list[Peer] = []
+
+        self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
+            p.GRAB_JOB: self._grab,
+            p.GRAB_JOB_UNIQ: self._grab,
+            p.GRAB_JOB_ALL: self._grab,
+            p.PRE_SLEEP: self._pre_sleep,
+            p.WORK_COMPLETE: self._work_end,
+            p.WORK_FAIL: self._work_end,
+            p.WORK_EXCEPTION: self._work_end,
+            p.WORK_DATA: self._work_event,
+            p.WORK_WARNING: self._work_event,
+            p.WORK_STATUS: self._work_status,
+            p.CAN_DO: self._can_do,
+            p.CAN_DO_TIMEOUT: self._can_do_timeout,
+            p.CANT_DO: self._cant_do,
+            p.RESET_ABILITIES: self._reset_abilities,
+            p.SET_CLIENT_ID: self._set_client_id,
+            p.OPTION_REQ: self._option,
+            p.ECHO_REQ: self._echo,
+            p.GET_STATUS: self._get_status,
+            p.GET_STATUS_UNIQUE: self._get_status_unique,
+            p.SUBMIT_JOB_EPOCH: self._submit_epoch,
+            p.SUBMIT_REDUCE_JOB: self._submit_reduce,
+            p.SUBMIT_REDUCE_JOB_BACKGROUND: self._submit_reduce,
+            p.ALL_YOURS: self._all_yours,
+            p.TEXT: self._text,
+            p.WRONG_WAY: self._wrong_way,
+        }
+        for type in _SUBMISSIONS:
+            self._handlers[type] = self._submit
+
+    # What happens
+
+    def connect(self, peer: Peer) -> None:
+        """A connection was accepted."""
+        self.peers[peer] = None
+
+    def receive(self, peer: Peer, type: int, body: bytes) -> None:
+        """A connected peer sent a packet or, with the type `TEXT`, a line."""
+        handler = self._handlers.get(type)
+        if handler is None:
+            # gearmand's own two sentences: a type that only servers send, and one that nobody does.
+            known = type in p.PACKETS
+            self._error(
+                peer, b"INVALID_COMMAND", b"Command not expected" if known else b"Invalid command expected"
+            )
+            return
+        try:
+            handler(peer, type, body)
+        except MalformedPacketError as error:
+            self._error(peer, b"INVALID_PACKET", str(error).encode())
+
+    def disconnect(self, peer: Peer) -> None:
+        """A connection is gone: its jobs go back to their queues, those only it waited for are dropped."""
+        del self.peers[peer]
+        peer.outbox.clear()
+        self._reset_abilities(peer, p.RESET_ABILITIES, b"")
+        peer.sleeping = False
+        # The newest first, each to the head of its queue: the oldest ends up foremost.
+        for job in reversed(list(peer.running.values())):
+            self._give_back(job)
+        for job in list(peer.waits_for.values()):
+            job.clients = [client for client in job.clients if client is not peer]
+            if not job.clients and not job.background and job.worker is None:
+                self._forget(job)
+        peer.waits_for.clear()
+
+    def tick(self, now: float, wall: float) -> None:
+        """Time has passed: `now` on the clock that never jumps, `wall` in seconds since the epoch.
+
+        Queues the delayed jobs that are due, takes jobs from workers whose time is over, and passes on the
+        wakes of workers that let a whole tick go by. Call it several times a second.
+        """
+        self._now = now
+        self._wall = wall
+        while self._calendar and self._calendar[0][0] <= wall:
+            job = heappop(self._calendar)[2]
+            if job.handle in self.jobs:
+                self._queue(job, False)
+        if self._deadlines:
+            for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
+                self._give_back(self.jobs[handle])
+        self._tick += 1
+        if self._woken:
+            self._pass_wakes_on()
+
+    # Submitting
+
+    def _submit(self, peer: Peer, type: int, body: bytes) -> None:
+        name, unique, workload = arguments(type, body)
+        priority, background = _SUBMISSIONS[type]
+        self._add(peer, name, unique, workload, priority, background, b"", 0.0)
+
+    def _submit_epoch(self, peer: Peer, type: int, body: bytes) -> None:
+        name, unique, epoch, workload = arguments(type, body)
+        self._add(peer, name, unique, workload, NORMAL, True, b"", float(_leading_int(epoch)))
+
+    def _submit_reduce(self, peer: Peer, type: int, body: bytes) -> None:
+        # The aggregate flag is for the client library alone.
+        name, unique, reducer, _aggregate, workload = arguments(type, body)
+        background = type == p.SUBMIT_REDUCE_JOB_BACKGROUND
+        self._add(peer, name, unique, workload, NORMAL, background, reducer, 0.0)
+
+    def _add(
+        self,
+        peer: Peer,
+        name: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        reducer: bytes,
+        due: float,
+    ) -> None:
+        """Answer a submission: attach it to the job it coalesces with, or make and queue a new one."""
+        if len(unique) > MAX_UNIQUE:
+            self._error(peer, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+            return
+        function = self._function(name)
+        job: Job | None = None
+        if unique:
+            if unique == b"-":
+                job = function.workloads.get(workload) if workload else None
+            else:
+                job = function.uniques.get(unique)
+        is_new = job is None
+        if job is None:
+            limit = function.limits[priority]
+            if limit and function.total >= limit:
+                self._error(peer, b"QUEUE_ERROR", b"Job queue is full")
+                return
+            job = self._make(function, unique, workload, priority, background)
+            job.reducer = reducer
+        elif background:
+            job.background = True
+        if not background:
+            job.clients.append(peer)
+            peer.waits_for[job.handle] = job
+        self._send(peer, response(p.JOB_CREATED, job.handle))
+        if is_new:
+            if due > self._wall:
+                heappush(self._calendar, (due, self._next_number, job))
+            else:
+                self._queue(job, False)
+
+    def _make(
+        self, function: Function, unique: bytes, workload: bytes, priority: int, background: bool
+    ) -> Job:
+        handle = self._handle_prefix + b"%d" % self._next_number
+        self._next_number += 1
+        job = Job(handle, function, unique, workload, priority, background)
+        self.jobs[handle] = job
+        function.total += 1
+        if unique:
+            if unique != b"-":
+                function.uniques[unique] = job
+            elif workload:
+                function.workloads[workload] = job
+        return job
+
+    def _function(self, name: bytes) -> Function:
+        """The function of that name, made known if it is not."""
+        function = self.functions.get(name)
+        if function is None:
+            function = self.functions[name] = Function(name)
+        return function
+
+    # Queues and wakes
+
+    def _queue(self, job: Job, at_head: bool) -> None:
+        """A job waits for a worker from now on; wake one for it."""
+        function = job.function
+        if at_head:
+            function.prepend(job)
+        else:
+            function.append(job)
+        if function.waiting == 1:
+            self._ready[function.name] = function
+        if function.waiting > function.woken:
+            self._wake(function)
+
+    def _wake(self, function: Function) -> None:
+        """Send NOOP to the worker that has slept longest, if one sleeps."""
+        while True:
+            link = function.sleepers.pop_first()
+            if link is None:
+                return
+            ability = cast(Ability, link)
+            ability.listed = False
+            peer = ability.peer
+            peer.unlisted.append(ability)
+            if peer.sleeping:
+                self._wake_peer(peer, function)
+                return
+
+    def _wake_peer(self, peer: Peer, function: Function) -> None:
+        peer.sleeping = False
+        peer.woken_for = function
+        peer.woken_at = self._tick
+        function.woken += 1
+        self._woken.append(peer)
+        self._send(peer, _NOOP)
+
+    def _settle_wake(self, peer: Peer) -> Function | None:
+        """A woken peer acted, or will not: its wake is no longer in flight. Returns what it was woken for."""
+        function = peer.woken_for
+        if function is not None:
+            peer.woken_for = None
+            function.woken -= 1
+        return function
+
+    def _pass_wakes_on(self) -> None:
+        """Give up on peers that were woken before the last tick and have not grabbed since."""
+        still: list[Peer] = []
+        for peer in self._woken:
+            if peer.woken_for is None:
+                continue
+            if peer.woken_at >= self._tick - 1:
+                still.append(peer)
+                continue
+            function = self._settle_wake(peer)
+            if function is not None and function.waiting > function.woken:
+                self._wake(function)
+        self._woken = still
+
+    def _next_function(self, peer: Peer, unmatched: bool) -> Function | None:
+        """The newest ability of a peer that has a job waiting, or one that nobody was woken for.
+
+        Looks through the peer's abilities or through the functions with work, whichever are fewer.
+        """
+        ready = self._ready
+        abilities = peer.abilities
+        if not ready or not abilities:
+            return None
+        if len(abilities) <= len(ready):
+            for ability in reversed(abilities.values()):
+                function = ability.function
+                if function.waiting > (function.woken if unmatched else 0):
+                    return function
+            return None
+        best: Ability | None = None
+        for name, function in ready.items():
+            ability_here = abilities.get(name)
+            if (
+                ability_here is not None
+                and (best is None or ability_here.rank > best.rank)
+                and function.waiting > (function.woken if unmatched else 0)
+            ):
+                best = ability_here
+        return None if best is None else best.function
+
+    # Working
+
+    def _pre_sleep(self, peer: Peer, type: int, body: bytes) -> None:
+        self._settle_wake(peer)
+        function = self._next_function(peer, True)
+        if function is not None:
+            self._wake_peer(peer, function)
+            return
+        peer.sleeping = True
+        if peer.unlisted:
+            for ability in peer.unlisted:
+                ability.listed = True
+                ability.function.sleepers.append(ability)
+            peer.unlisted = []
+
+    def _grab(self, peer: Peer, type: int, body: bytes) -> None:
+        peer.sleeping = False
+        woken_for = self._settle_wake(peer)
+        function = self._next_function(peer, False)
+        if function is None:
+            self._send(peer, _NO_JOB)
+        else:
+            self._assign(peer, function, type)
+        # It was woken for one thing and took another, or was one of too few.
+        if woken_for is not None and woken_for.waiting > woken_for.woken:
+            self._wake(woken_for)
+
+    def _assign(self, peer: Peer, function: Function, type: int) -> None:
+        """Give a grabbing worker the function's next job."""
+        job = function.pop()
+        if not function.waiting:
+            del self._ready[function.name]
+        function.running += 1
+        job.worker = peer
+        peer.running[job.handle] = job
+        timeout = peer.abilities[function.name].timeout
+        if timeout:
+            self._deadlines[job.handle] = self._now + timeout
+        if type == p.GRAB_JOB:
+            kind = p.JOB_ASSIGN
+            head = b"\0".join((job.handle, function.name, b""))
+        elif type == p.GRAB_JOB_ALL and job.reducer:
+            kind = p.JOB_ASSIGN_ALL
+            head = b"\0".join((job.handle, function.name, job.unique, job.reducer, b""))
+        else:
+            kind = p.JOB_ASSIGN_UNIQ
+            head = b"\0".join((job.handle, function.name, job.unique, b""))
+        workload = job.workload
+        if len(workload) < LARGE:
+            self._send(peer, response(kind, head + workload))
+        else:
+            self._send(peer, response_head(kind, len(head) + len(workload)) + head)
+            self._send(peer, workload)
+
+    def _work_end(self, peer: Peer, type: int, body: bytes) -> None:
+        """WORK_COMPLETE, WORK_FAIL and WORK_EXCEPTION: tell the clients, forget the job."""
+        handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
+        job = peer.running.get(handle)
+        if job is None:
+            self._job_not_found(
+                peer,
+                b"An exception was received for a job that does not exist"
+                if type == p.WORK_EXCEPTION
+                else b"Job given in work result not found",
+            )
+            return
+        if type == p.WORK_EXCEPTION:
+            for client in job.clients:
+                if client.wants_exceptions:
+                    self._send_body(client, p.WORK_EXCEPTION, body)
+                else:
+                    self._send(client, response(p.WORK_FAIL, handle))
+        else:
+            for client in job.clients:
+                self._send_body(client, type, body)
+        self._take_from_worker(job)
+        self._forget(job)
+
+    def _work_event(self, peer: Peer, type: int, body: bytes) -> None:
+        """WORK_DATA and WORK_WARNING: pass them to the clients."""
+        job = peer.running.get(arguments(type, body)[0])
+        if job is None:
+            self._job_not_found(peer, b"Job does not exist on server")
+            return
+        for client in job.clients:
+            self._send_body(client, type, body)
+
+    def _work_status(self, peer: Peer, type: int, body: bytes) -> None:
+        handle, numerator, denominator = arguments(type, body)
+        job = peer.running.get(handle)
+        if job is None:
+            self._job_not_found(peer, b"Job given in work result not found")
+            return
+        job.numerator = _leading_int(numerator)
+        job.denominator = _leading_int(denominator)
+        for client in job.clients:
+            self._send(client, response(p.WORK_STATUS, body))
+
+    def _give_back(self, job: Job) -> None:
+        """A job's worker is gone or took too long: it waits again, ahead of those that had no turn yet."""
+        self._take_from_worker(job)
+        job.returns += 1
+        job.numerator = job.denominator = 0
+        if job.clients or job.background:
+            self._queue(job, True)
+        else:
+            self._forget(job)
+
+    def _take_from_worker(self, job: Job) -> None:
+        worker = job.worker
+        if worker is not None:
+            del worker.running[job.handle]
+            job.worker = None
+            job.function.running -= 1
+            if self._deadlines:
+                self._deadlines.pop(job.handle, None)
+
+    def _forget(self, job: Job) -> None:
+        """A job that no worker runs is over: nothing of it stays."""
+        function = job.function
+        if job.queued:
+            function.remove(job)
+            if not function.waiting:
+                del self._ready[function.name]
+        function.total -= 1
+        del self.jobs[job.handle]
+        unique = job.unique
+        if unique:
+            if unique != b"-":
+                del function.uniques[unique]
+            elif job.workload:
+                del function.workloads[job.workload]
+        for client in job.clients:
+            client.waits_for.pop(job.handle, None)
+
+    # Abilities
+
+    def _can_do(self, peer: Peer, type: int, body: bytes) -> None:
+        self._announce(peer, body, 0.0)
+
+    def _can_do_timeout(self, peer: Peer, type: int, body: bytes) -> None:
+        name, milliseconds = arguments(type, body)
+        self._announce(peer, name, max(_leading_int(milliseconds), 0) / 1000)
+
+    def _announce(self, peer: Peer, name: bytes, timeout: float) -> None:
+        rank = 0
+        if peer.abilities:
+            # Announced again it counts as new.
+            self._withdraw(peer, name)
+            if peer.abilities:
+                rank = next(reversed(peer.abilities.values())).rank + 1
+        function = self._function(name)
+        ability = Ability(peer, function, rank, timeout)
+        peer.abilities[name] = ability
+        function.workers += 1
+        if not peer.sleeping:
+            peer.unlisted.append(ability)
+            return
+        ability.listed = True
+        function.sleepers.append(ability)
+        if function.waiting > function.woken:
+            self._wake(function)
+
+    def _cant_do(self, peer: Peer, type: int, body: bytes) -> None:
+        self._withdraw(peer, body)
+
+    def _withdraw(self, peer: Peer, name: bytes) -> None:
+        ability = peer.abilities.pop(name, None)
+        if ability is None:
+            return
+        if ability.listed:
+            ability.function.sleepers.remove(ability)
+        else:
+            peer.unlisted.remove(ability)
+        ability.function.workers -= 1
+        if peer.woken_for is ability.function:
+            self._settle_and_rewake(peer)
+
+    def _reset_abilities(self, peer: Peer, type: int, body: bytes) -> None:
+        for ability in peer.abilities.values():
+            if ability.listed:
+                ability.function.sleepers.remove(ability)
+            ability.function.workers -= 1
+        peer.abilities = {}
+        peer.unlisted = []
+        self._settle_and_rewake(peer)
+
+    def _settle_and_rewake(self, peer: Peer) -> None:
+        function = self._settle_wake(peer)
+        if function is not None and function.waiting > function.woken:
+            self._wake(function)
+
+    # Questions and small talk
+
+    def _get_status(self, peer: Peer, type: int, body: bytes) -> None:
+        job = self.jobs.get(body)
+        if job is None:
+            self._send(peer, response(p.STATUS_RES, body + b"\x000\x000\x000\x000"))
+        else:
+            self._send(peer, response(p.STATUS_RES, body + _status_of(job)))
+
+    def _get_status_unique(self, peer: Peer, type: int, body: bytes) -> None:
+        job: Job | None = None
+        if body:
+            # A unique is known per function and the question names none: the first that has it answers.
+            for function in self.functions.values():
+                job = function.uniques.get(body)
+                if job is not None:
+                    break
+        if job is None:
+            self._send(peer, response(p.STATUS_RES_UNIQUE, body + b"\x000\x000\x000\x000\x000"))
+        else:
+            clients = b"\0%d" % len(job.clients)
+            self._send(peer, response(p.STATUS_RES_UNIQUE, body + _status_of(job) + clients))
+
+    def _set_client_id(self, peer: Peer, type: int, body: bytes) -> None:
+        peer.id = body
+
+    def _option(self, peer: Peer, type: int, body: bytes) -> None:
+        if body.lower() == b"exceptions":
+            peer.wants_exceptions = True
+            self._send(peer, response(p.OPTION_RES, body))
+        else:
+            self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
+
+    def _echo(self, peer: Peer, type: int, body: bytes) -> None:
+        self._send_body(peer, p.ECHO_RES, body)
+
+    def _all_yours(self, peer: Peer, type: int, body: bytes) -> None:
+        """The sender will talk to this server alone; no server makes use of that."""
+
+    def _text(self, peer: Peer, type: int, body: bytes) -> None:
+        self._send(peer, answer(self, body))
+
+    def _wrong_way(self, peer: Peer, type: int, body: bytes) -> None:
+        self._error(peer, b"INVALID_MAGIC", b"Request magic expected")
+
+    # Sending
+
+    def _send(self, peer: Peer, data: bytes) -> None:
+        if not peer.outbox:
+            self.touched.append(peer)
+        peer.outbox.append(data)
+
+    def _send_body(self, peer: Peer, type: int, body: bytes) -> None:
+        """Send a packet whose body may be large."""
+        if len(body) < LARGE:
+            self._send(peer, response(type, body))
+        else:
+            self._send(peer, response_head(type, len(body)))
+            self._send(peer, body)
+
+    def _error(self, peer: Peer, code: bytes, text: bytes) -> None:
+        self._send(peer, response(p.ERROR, code + b"\0" + text))
+
+    def _job_not_found(self, peer: Peer, text: bytes) -> None:
+        self._error(peer, b"JOB_NOT_FOUND", text)
+
+
+def _status_of(job: Job) -> bytes:
+    """The middle of STATUS_RES and STATUS_RES_UNIQUE for a job that is known."""
+    return b"\x001\x00%d\x00%d\x00%d" % (job.worker is not None, job.numerator, job.denominator)
+
+
+def _leading_int(text: bytes) -> int:
+    """The number that a text begins with, 0 if none does, as C's atoi reads it."""
+    text = text.strip()[:20]
+    end = 1 if text[:1] in (b"-", b"+") else 0
+    while end < len(text) and 48 <= text[end] <= 57:
+        end += 1
+    try:
+        return int(text[:end])
+    except ValueError:
+        return 0

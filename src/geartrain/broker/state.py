@@ -1,0 +1,173 @@
+"""The data model of the job server: jobs, functions, peers, and what ties them together.
+
+The life of a job:
+
+    =========  ==================================  =========================================================
+    state      where it is                         leaves it when
+    =========  ==================================  =========================================================
+    delayed    the broker's calendar               its time has come: it is queued
+    queued     one of its function's three queues  a worker grabs it: running; its last client goes: dropped
+    running    its worker's `running`              the worker ends it; the worker goes or takes too long:
+                                                   queued again, at the head
+    =========  ==================================  =========================================================
+
+The life of a worker (any peer that announced a function):
+
+    =========  ====================================  =======================================================
+    state      how it shows                          leaves it when
+    =========  ====================================  =======================================================
+    awake      neither of the below                  it sends PRE_SLEEP with no work for it: asleep
+    asleep     `sleeping`, listed at its functions   a job waits that nobody was woken for: woken, with NOOP
+    woken      `woken_for` names the function        it grabs, or its grace ends and another one is woken
+    =========  ====================================  =======================================================
+
+A job that waits for a worker is matched by at most one wake in flight, and while one waits unmatched no
+worker that can do it sleeps. A function's `waiting` and `woken` are the two sides of that balance.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from .chain import Chain, Link
+
+HIGH: Final = 0
+NORMAL: Final = 1
+LOW: Final = 2
+PRIORITIES: Final = 3
+
+
+class Job(Link):
+    """One job, from its submission to its end. As a link it is in one of its function's queues."""
+
+    def __init__(
+        self,
+        handle: bytes,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+    ) -> None:
+        super().__init__()
+        self.handle = handle
+        self.function = function
+        # Empty: never coalesces. b"-": the workload is the unique.
+        self.unique = unique
+        self.workload = workload
+        self.priority = priority
+        # Somebody was promised that the job runs whoever stays connected.
+        self.background = background
+        # Who gets its events, once for each submission that it answers.
+        self.clients: list[Peer] = []
+        # Who runs it; None while it is queued or delayed.
+        self.worker: Peer | None = None
+        self.queued = False
+        # The reducer of a map-reduce job travels with it to the worker.
+        self.reducer = b""
+        # Its last WORK_STATUS.
+        self.numerator = 0
+        self.denominator = 0
+        # How often a worker gave it back.
+        self.returns = 0
+
+
+class Function:
+    """A name that workers announce, and its jobs."""
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.queues: list[Chain] = [Chain(), Chain(), Chain()]
+        # Jobs in the queues; jobs with a worker; all jobs, the delayed ones too.
+        self.waiting = 0
+        self.running = 0
+        self.total = 0
+        # Peers that announced it, and wakes for it that were not answered by a grab yet.
+        self.workers = 0
+        self.woken = 0
+        # The abilities of sleeping workers, longest asleep first. See `Ability.listed`.
+        self.sleepers = Chain()
+        # What coalesces: by unique, and for the unique b"-" by workload.
+        self.uniques: dict[bytes, Job] = {}
+        self.workloads: dict[bytes, Job] = {}
+        # Jobs that the function may hold for a submission of each priority to be taken; 0: no limit.
+        self.limits: list[int] = [0, 0, 0]
+
+    def append(self, job: Job) -> None:
+        """Queue a job behind the others of its priority."""
+        self.queues[job.priority].append(job)
+        job.queued = True
+        self.waiting += 1
+
+    def prepend(self, job: Job) -> None:
+        """Queue a job before the others of its priority: it had its turn and lost its worker."""
+        self.queues[job.priority].prepend(job)
+        job.queued = True
+        self.waiting += 1
+
+    def remove(self, job: Job) -> None:
+        """Take a queued job out."""
+        self.queues[job.priority].remove(job)
+        job.queued = False
+        self.waiting -= 1
+
+    def pop(self) -> Job:
+        """Take out the job whose turn it is; there must be one."""
+        queues = self.queues
+        link = queues[HIGH].first
+        if link is None:
+            link = queues[NORMAL].first
+            if link is None:
+                link = queues[LOW].first
+        job = cast(Job, link)
+        self.remove(job)
+        return job
+
+
+class Ability(Link):
+    """One peer can do one function. As a link it is in the function's sleepers.
+
+    A worker with a thousand abilities that goes to sleep is not put on a thousand lists each time: its
+    abilities stay listed while it is awake, are dropped one by one when a wake meets them there, and only
+    the dropped ones are listed again when it sleeps.
+    """
+
+    def __init__(self, peer: Peer, function: Function, rank: int, timeout: float) -> None:
+        super().__init__()
+        self.peer = peer
+        self.function = function
+        # Newer announcements have a higher rank and are served first.
+        self.rank = rank
+        # Seconds that a job may take; 0: no limit.
+        self.timeout = timeout
+        self.listed = False
+
+
+class Peer:
+    """One connection, as client, worker, administrator or all three at once.
+
+    Args:
+        address: where it comes from, for `workers` and the log.
+        fd: its descriptor, for `workers`.
+        connection: whatever the caller wants to find again when the peer's outbox is to be written.
+    """
+
+    def __init__(self, address: str = "", fd: int = -1, connection: Any = None) -> None:
+        self.address = address
+        self.fd = fd
+        self.connection = connection
+        # Bytes to write, in order; whoever drives the broker takes them.
+        self.outbox: list[bytes] = []
+        self.id = b"-"
+        self.wants_exceptions = False
+        # As a client: the foreground jobs it waits for, by handle.
+        self.waits_for: dict[bytes, Job] = {}
+        # As a worker: what it can do, by function name, oldest announcement first, and what it runs.
+        self.abilities: dict[bytes, Ability] = {}
+        self.running: dict[bytes, Job] = {}
+        self.sleeping = False
+        # Abilities that a wake dropped from their function's sleepers.
+        self.unlisted: list[Ability] = []
+        self.woken_for: Function | None = None
+        # The broker's tick in which it was woken.
+        self.woken_at = 0

@@ -1,0 +1,6 @@
+"""The broker on asyncio: sockets, signals, and one write per peer per turn of the loop."""
+
+from .options import ServerOptions
+from .server import LOOP_NAME, Server, serve
+
+__all__ = ["LOOP_NAME", "Server", "ServerOptions", "serve"]

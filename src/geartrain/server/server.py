@@ -1,0 +1,222 @@
+"""The job server: the broker on an event loop, from the first listening socket to the last byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from ..broker import Broker
+from ..sockets import tune
+from ..version import __version__
+from ..wire.address import Address
+from .connection import Connection
+from .options import ServerOptions
+
+new_event_loop: Callable[[], asyncio.AbstractEventLoop]
+try:
+    from uvloop import new_event_loop
+
+    LOOP_NAME = "uvloop"
+except ImportError:  # where it does not install, asyncio's own loop does the same, more slowly
+    from asyncio import new_event_loop
+
+    LOOP_NAME = "asyncio"
+
+TICK: Final = 0.1
+"""Seconds between two looks of the broker at the clock."""
+STOP_WITHIN: Final = 5.0
+"""Seconds that peers have to take what was written to them when the server stops."""
+
+_log = structlog.get_logger("geartrain.server")
+
+
+class Server:
+    """One job server inside a running event loop.
+
+    `await start()`, then `await stopped()`: it returns when `stop` was called or a peer sent `shutdown`.
+    """
+
+    def __init__(self, options: ServerOptions | None = None) -> None:
+        self.options = options or ServerOptions()
+        self.broker = Broker(
+            socket.gethostname(),
+            # Larger than any handle's number of an earlier run, as no server makes a million jobs a second.
+            time.time_ns() // 1000,
+            now=time.monotonic(),
+            wall=time.time(),
+            version=__version__,
+            pid=os.getpid(),
+        )
+        self.connections: set[Connection] = set()
+        self.addresses: list[Address] = []
+        """Where it listens, with the ports that the system chose."""
+        self._listeners: list[asyncio.Server] = []
+        self._paths: list[str] = []
+        self._flush_is_due = False
+        self._all_gone: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Listen on every address of the options.
+
+        Raises:
+            OSError: one of the addresses can't be had; then none is listened on.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._stopped = self._loop.create_future()
+        try:
+            for address in self.options.addresses():
+                await self._listen(address)
+        except BaseException:
+            await self._close_listeners()
+            raise
+        self._ticker = self._loop.call_later(TICK, self._tick)
+
+    async def _listen(self, address: Address) -> None:
+        backlog = self.options.backlog
+        if address.path:
+            _remove_stale_socket(address.path)
+            listener = await self._loop.create_unix_server(
+                lambda: Connection(self), address.path, backlog=backlog
+            )
+            self._paths.append(address.path)
+            self.addresses.append(address)
+        else:
+            listener = await self._loop.create_server(
+                lambda: Connection(self), address.host, address.port, backlog=backlog
+            )
+            for listening in listener.sockets:
+                host, port = listening.getsockname()[:2]
+                self.addresses.append(Address(host, port))
+        for listening in listener.sockets:
+            # Accepted sockets inherit it.
+            with contextlib.suppress(OSError):
+                tune(listening)
+        self._listeners.append(listener)
+
+    async def stopped(self) -> None:
+        """Wait until the server was told to stop, then close every connection and listener."""
+        try:
+            await self._stopped
+        finally:
+            self._ticker.cancel()
+            await self._close_listeners()
+            self.flush()
+            for connection in list(self.connections):
+                connection.close()
+            if self.connections:
+                self._all_gone = self._loop.create_future()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._all_gone, STOP_WITHIN)
+            for connection in list(self.connections):
+                connection.abort()
+
+    def stop(self) -> None:
+        """Tell the server to stop; `stopped` returns soon after."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    # Connections come and go
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was accepted."""
+        self.connections.add(connection)
+        self.broker.connect(connection.peer)
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        self.broker.disconnect(connection.peer)
+        self.turn()
+        if self._all_gone is not None and not self.connections and not self._all_gone.done():
+            self._all_gone.set_result(None)
+
+    # One turn of the loop
+
+    def turn(self) -> None:
+        """Something may have filled an outbox: write each touched peer once, at the end of this turn."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write the outbox of every peer that the broker touched."""
+        self._flush_is_due = False
+        broker = self.broker
+        touched = broker.touched
+        if touched:
+            broker.touched = []
+            for peer in touched:
+                if peer.outbox:
+                    peer.connection.write_outbox()
+        if broker.shutdown:
+            self._shut_down()
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(TICK, self._tick)
+        self.broker.tick(time.monotonic(), time.time())
+        self.flush()
+
+    def _shut_down(self) -> None:
+        """A peer sent `shutdown`; the graceful kind waits until no job is left."""
+        if self.broker.shutdown == "now" or not self.broker.jobs:
+            self.stop()
+        elif self._listeners:
+            for listener in self._listeners:
+                listener.close()
+            self._listeners = []
+
+    async def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+        for path in self._paths:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        self._paths = []
+
+
+def _remove_stale_socket(path: str) -> None:
+    """Make way for a Unix socket whose earlier owner is gone; one that still answers is left alone."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def serve(options: ServerOptions | None = None, on_ready: Callable[[Server], None] | None = None) -> None:
+    """Run a job server until SIGTERM, SIGINT or a `shutdown` command.
+
+    `on_ready` is called once it listens.
+
+    Raises:
+        OSError: an address can't be listened on.
+        ValueError: an option can't be understood.
+    """
+
+    async def main() -> None:
+        server = Server(options)
+        await server.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        if on_ready is not None:
+            on_ready(server)
+        await server.stopped()
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
