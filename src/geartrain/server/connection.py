@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         peer = self.peer
         for type, body in packets:
             receive(peer, type, body)
-        self._server.turn()
+        self._server.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, whoever ended it."""

@@ -61,7 +61,6 @@ class Server:
         """Where it listens, with the ports that the system chose."""
         self._listeners: list[asyncio.Server] = []
         self._paths: list[str] = []
-        self._flush_is_due = False
         self._all_gone: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -135,21 +134,17 @@ class Server:
         """A connection is gone."""
         self.connections.discard(connection)
         self.broker.disconnect(connection.peer)
-        self.turn()
+        self.flush()
         if self._all_gone is not None and not self.connections and not self._all_gone.done():
             self._all_gone.set_result(None)
 
-    # One turn of the loop
-
-    def turn(self) -> None:
-        """Something may have filled an outbox: write each touched peer once, at the end of this turn."""
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            self._loop.call_soon(self.flush)
+    # What the broker has to say
 
     def flush(self) -> None:
-        """Write the outbox of every peer that the broker touched."""
-        self._flush_is_due = False
+        """Write the outbox of every peer that the broker touched.
+
+        uvloop gathers what a turn of the loop writes to one socket and sends it at the turn's end.
+        """
         broker = self.broker
         touched = broker.touched
         if touched:
