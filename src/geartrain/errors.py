@@ -11,6 +11,7 @@ __all__ = [
     "JobException",
     "JobFailed",
     "JobLostError",
+    "JournalError",
     "LineTooLongError",
     "MalformedPacketError",
     "NoServersError",
@@ -63,6 +64,13 @@ class LineTooLongError(ProtocolError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"a text line went past {limit} bytes without an end")
         self.limit = limit
+
+
+# Where jobs survive
+
+
+class JournalError(GeartrainError):
+    """A journal could not be opened, read or written; the message says what to do about it."""
 
 
 # Between a program and its job servers

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final, cast
+from typing import Final
 
 from ..errors import MalformedPacketError
 from ..wire import packets as p
 from ..wire.codec import arguments, response, response_head
-from .state import HIGH, LOW, NORMAL, Ability, Function, Job, Peer
+from .dispatch import Dispatch
+from .ledger import Ledger
+from .outbox import LARGE, Outboxes
+from .records import Batch, JobRecord
+from .state import HIGH, LOW, NORMAL, Function, Job, Peer
 from .text import answer
 
 MAX_UNIQUE: Final = 64
 """Bytes of a unique, as in gearmand."""
 MAX_HANDLE: Final = 63
 """Bytes of a handle, as in gearmand."""
-LARGE: Final = 32 * 1024
-"""Bytes from which on a body is written from where it is, not copied behind its header."""
 
 # What a submission's type says: priority, background.
 _SUBMISSIONS: Final[dict[int, tuple[int, bool]]] = {
@@ -34,7 +36,6 @@ _SUBMISSIONS: Final[dict[int, tuple[int, bool]]] = {
     p.SUBMIT_JOB_LOW_BG: (LOW, True),
 }
 
-_NOOP: Final = response(p.NOOP)
 _NO_JOB: Final = response(p.NO_JOB)
 
 
@@ -47,6 +48,7 @@ class Broker:
             than any that an earlier run gave out; microseconds since the epoch are.
         now: seconds on a clock that never jumps.
         wall: seconds since the epoch.
+        durable: acknowledge a background job only once the batch that holds it was committed.
         version, pid: for the text protocol's `version` and `getpid`.
     """
 
@@ -57,6 +59,7 @@ class Broker:
         *,
         now: float = 0.0,
         wall: float = 0.0,
+        durable: bool = False,
         version: str = "0",
         pid: int = 0,
     ) -> None:
@@ -65,26 +68,23 @@ class Broker:
         self._next_number = first_number
         self._now = now
         self._wall = wall
-        self._tick = 0
         self.version = version
         self.pid = pid
 
         self.peers: dict[Peer, None] = {}
         self.functions: dict[bytes, Function] = {}
         self.jobs: dict[bytes, Job] = {}
-        # The peers whose outbox has something to write.
-        self.touched: list[Peer] = []
         # What a `shutdown` command asked for: nothing, "now" or "graceful".
         self.shutdown = ""
 
-        # Functions with a job waiting: what a worker with very many abilities looks through instead.
-        self._ready: dict[bytes, Function] = {}
+        self._outboxes = Outboxes()
+        self._dispatch = Dispatch(self._outboxes)
+        self._ledger = Ledger(self._handle_prefix, self._outboxes)
+        self._durable = durable
         # Delayed jobs by the time they are due; the number only breaks ties.
         self._calendar: list[tuple[float, int, Job]] = []
         # Running jobs whose worker promised a time, and when it is over.
         self._deadlines: dict[bytes, float] = {}
-        # Peers woken in this tick and in those before; a peer may be in twice.
-        self._woken: list[Peer] = []
 
         self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
             p.GRAB_JOB: self._grab,
@@ -118,6 +118,17 @@ class Broker:
 
     # What happens
 
+    @property
+    def touched(self) -> list[Peer]:
+        """The peers whose outbox has something to write."""
+        return self._outboxes.touched
+
+    def take_touched(self) -> list[Peer]:
+        """Hand out `touched`; whoever takes it writes and empties their outboxes."""
+        touched = self._outboxes.touched
+        self._outboxes.touched = []
+        return touched
+
     def connect(self, peer: Peer) -> None:
         """A connection was accepted."""
         self.peers[peer] = None
@@ -140,9 +151,11 @@ class Broker:
     def disconnect(self, peer: Peer) -> None:
         """A connection is gone: its jobs go back to their queues, those only it waited for are dropped."""
         del self.peers[peer]
-        peer.outbox.clear()
-        self._reset_abilities(peer, p.RESET_ABILITIES, b"")
+        peer.outbox = []
+        peer.held = None
+        peer.gates = []
         peer.sleeping = False
+        self._dispatch.withdraw_all(peer)
         # The newest first, each to the head of its queue: the oldest ends up foremost.
         for job in reversed(list(peer.running.values())):
             self._give_back(job)
@@ -163,13 +176,43 @@ class Broker:
         while self._calendar and self._calendar[0][0] <= wall:
             job = heappop(self._calendar)[2]
             if job.handle in self.jobs:
-                self._queue(job, False)
+                self._dispatch.queue(job, False)
         if self._deadlines:
             for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
                 self._give_back(self.jobs[handle])
-        self._tick += 1
-        if self._woken:
-            self._pass_wakes_on()
+        self._dispatch.tick()
+
+    # What survives
+
+    def restore(self, record: JobRecord) -> None:
+        """Take up a job that a journal kept. Called before the first peer connects, oldest job first."""
+        handle = self._handle_prefix + b"%d" % record.number
+        function = self._function(record.function)
+        job = self._make(handle, function, record.unique, record.workload, record.priority, True)
+        job.reducer = record.reducer
+        job.serial = -1
+        self._next_number = max(self._next_number, record.number + 1)
+        self._start(job, record.due)
+
+    @property
+    def commit_is_due(self) -> bool:
+        """Whether there is a batch to write and none being written."""
+        return self._ledger.is_due
+
+    def take_batch(self) -> Batch:
+        """Hand out what is to be written. Exactly one of `committed` and `refused` must follow."""
+        return self._ledger.take()
+
+    def committed(self) -> None:
+        """The batch that was taken is durable: those who wait for it are told."""
+        self._ledger.committed()
+
+    def refused(self, reason: str) -> None:
+        """The batch that was taken could not be written: the submissions in it are answered QUEUE_ERROR."""
+        for job in self._ledger.refused(reason.encode(), self.jobs, self._handle_prefix):
+            job.background = False
+            if not job.clients and job.worker is None:
+                self._forget(job)
 
     # Submitting
 
@@ -216,25 +259,39 @@ class Broker:
             if limit and function.total >= limit:
                 self._error(peer, b"QUEUE_ERROR", b"Job queue is full")
                 return
-            job = self._make(function, unique, workload, priority, background)
+            handle = self._handle_prefix + b"%d" % self._next_number
+            self._next_number += 1
+            job = self._make(handle, function, unique, workload, priority, background)
             job.reducer = reducer
         elif background:
             job.background = True
-        if not background:
+        if background:
+            if self._durable and not job.serial:
+                self._ledger.save(job, due)
+            self._ledger.acknowledge(peer, job)
+        else:
             job.clients.append(peer)
             peer.waits_for[job.handle] = job
-        self._send(peer, response(p.JOB_CREATED, job.handle))
+            self._outboxes.send(peer, response(p.JOB_CREATED, job.handle))
         if is_new:
-            if due > self._wall:
-                heappush(self._calendar, (due, self._next_number, job))
-            else:
-                self._queue(job, False)
+            self._start(job, due)
+
+    def _start(self, job: Job, due: float) -> None:
+        """Queue a job that is new here, now or at its time."""
+        if due > self._wall:
+            heappush(self._calendar, (due, self._ledger.number_of(job), job))
+        else:
+            self._dispatch.queue(job, False)
 
     def _make(
-        self, function: Function, unique: bytes, workload: bytes, priority: int, background: bool
+        self,
+        handle: bytes,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
     ) -> Job:
-        handle = self._handle_prefix + b"%d" % self._next_number
-        self._next_number += 1
         job = Job(handle, function, unique, workload, priority, background)
         self.jobs[handle] = job
         function.total += 1
@@ -252,122 +309,27 @@ class Broker:
             function = self.functions[name] = Function(name)
         return function
 
-    # Queues and wakes
-
-    def _queue(self, job: Job, at_head: bool) -> None:
-        """A job waits for a worker from now on; wake one for it."""
-        function = job.function
-        if at_head:
-            function.prepend(job)
-        else:
-            function.append(job)
-        if function.waiting == 1:
-            self._ready[function.name] = function
-        if function.waiting > function.woken:
-            self._wake(function)
-
-    def _wake(self, function: Function) -> None:
-        """Send NOOP to the worker that has slept longest, if one sleeps."""
-        while True:
-            link = function.sleepers.pop_first()
-            if link is None:
-                return
-            ability = cast(Ability, link)
-            ability.listed = False
-            peer = ability.peer
-            peer.unlisted.append(ability)
-            if peer.sleeping:
-                self._wake_peer(peer, function)
-                return
-
-    def _wake_peer(self, peer: Peer, function: Function) -> None:
-        peer.sleeping = False
-        peer.woken_for = function
-        peer.woken_at = self._tick
-        function.woken += 1
-        self._woken.append(peer)
-        self._send(peer, _NOOP)
-
-    def _settle_wake(self, peer: Peer) -> Function | None:
-        """A woken peer acted, or will not: its wake is no longer in flight. Returns what it was woken for."""
-        function = peer.woken_for
-        if function is not None:
-            peer.woken_for = None
-            function.woken -= 1
-        return function
-
-    def _pass_wakes_on(self) -> None:
-        """Give up on peers that were woken before the last tick and have not grabbed since."""
-        still: list[Peer] = []
-        for peer in self._woken:
-            if peer.woken_for is None:
-                continue
-            if peer.woken_at >= self._tick - 1:
-                still.append(peer)
-                continue
-            function = self._settle_wake(peer)
-            if function is not None and function.waiting > function.woken:
-                self._wake(function)
-        self._woken = still
-
-    def _next_function(self, peer: Peer, unmatched: bool) -> Function | None:
-        """The newest ability of a peer that has a job waiting, or one that nobody was woken for.
-
-        Looks through the peer's abilities or through the functions with work, whichever are fewer.
-        """
-        ready = self._ready
-        abilities = peer.abilities
-        if not ready or not abilities:
-            return None
-        if len(abilities) <= len(ready):
-            for ability in reversed(abilities.values()):
-                function = ability.function
-                if function.waiting > (function.woken if unmatched else 0):
-                    return function
-            return None
-        best: Ability | None = None
-        for name, function in ready.items():
-            ability_here = abilities.get(name)
-            if (
-                ability_here is not None
-                and (best is None or ability_here.rank > best.rank)
-                and function.waiting > (function.woken if unmatched else 0)
-            ):
-                best = ability_here
-        return None if best is None else best.function
-
     # Working
 
     def _pre_sleep(self, peer: Peer, type: int, body: bytes) -> None:
-        self._settle_wake(peer)
-        function = self._next_function(peer, True)
-        if function is not None:
-            self._wake_peer(peer, function)
-            return
-        peer.sleeping = True
-        if peer.unlisted:
-            for ability in peer.unlisted:
-                ability.listed = True
-                ability.function.sleepers.append(ability)
-            peer.unlisted = []
+        self._dispatch.sleep(peer)
 
     def _grab(self, peer: Peer, type: int, body: bytes) -> None:
+        dispatch = self._dispatch
         peer.sleeping = False
-        woken_for = self._settle_wake(peer)
-        function = self._next_function(peer, False)
+        woken_for = dispatch.settle(peer)
+        function = dispatch.choose(peer)
         if function is None:
-            self._send(peer, _NO_JOB)
+            self._outboxes.send(peer, _NO_JOB)
         else:
             self._assign(peer, function, type)
-        # It was woken for one thing and took another, or was one of too few.
-        if woken_for is not None and woken_for.waiting > woken_for.woken:
-            self._wake(woken_for)
+        if woken_for is not None:
+            # It may have been woken for one thing and have taken another.
+            dispatch.rebalance(woken_for)
 
     def _assign(self, peer: Peer, function: Function, type: int) -> None:
         """Give a grabbing worker the function's next job."""
-        job = function.pop()
-        if not function.waiting:
-            del self._ready[function.name]
+        job = self._dispatch.pop(function)
         function.running += 1
         job.worker = peer
         peer.running[job.handle] = job
@@ -385,10 +347,10 @@ class Broker:
             head = b"\0".join((job.handle, function.name, job.unique, b""))
         workload = job.workload
         if len(workload) < LARGE:
-            self._send(peer, response(kind, head + workload))
+            self._outboxes.send(peer, response(kind, head + workload))
         else:
-            self._send(peer, response_head(kind, len(head) + len(workload)) + head)
-            self._send(peer, workload)
+            self._outboxes.send(peer, response_head(kind, len(head) + len(workload)) + head)
+            self._outboxes.send(peer, workload)
 
     def _work_end(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL and WORK_EXCEPTION: tell the clients, forget the job."""
@@ -405,12 +367,12 @@ class Broker:
         if type == p.WORK_EXCEPTION:
             for client in job.clients:
                 if client.wants_exceptions:
-                    self._send_body(client, p.WORK_EXCEPTION, body)
+                    self._outboxes.send_body(client, p.WORK_EXCEPTION, body)
                 else:
-                    self._send(client, response(p.WORK_FAIL, handle))
+                    self._outboxes.send(client, response(p.WORK_FAIL, handle))
         else:
             for client in job.clients:
-                self._send_body(client, type, body)
+                self._outboxes.send_body(client, type, body)
         self._take_from_worker(job)
         self._forget(job)
 
@@ -421,7 +383,7 @@ class Broker:
             self._job_not_found(peer, b"Job does not exist on server")
             return
         for client in job.clients:
-            self._send_body(client, type, body)
+            self._outboxes.send_body(client, type, body)
 
     def _work_status(self, peer: Peer, type: int, body: bytes) -> None:
         handle, numerator, denominator = arguments(type, body)
@@ -432,7 +394,7 @@ class Broker:
         job.numerator = _leading_int(numerator)
         job.denominator = _leading_int(denominator)
         for client in job.clients:
-            self._send(client, response(p.WORK_STATUS, body))
+            self._outboxes.send(client, response(p.WORK_STATUS, body))
 
     def _give_back(self, job: Job) -> None:
         """A job's worker is gone or took too long: it waits again, ahead of those that had no turn yet."""
@@ -440,7 +402,7 @@ class Broker:
         job.returns += 1
         job.numerator = job.denominator = 0
         if job.clients or job.background:
-            self._queue(job, True)
+            self._dispatch.queue(job, True)
         else:
             self._forget(job)
 
@@ -457,9 +419,8 @@ class Broker:
         """A job that no worker runs is over: nothing of it stays."""
         function = job.function
         if job.queued:
-            function.remove(job)
-            if not function.waiting:
-                del self._ready[function.name]
+            self._dispatch.remove(job)
+        self._ledger.end(job)
         function.total -= 1
         del self.jobs[job.handle]
         unique = job.unique
@@ -474,68 +435,28 @@ class Broker:
     # Abilities
 
     def _can_do(self, peer: Peer, type: int, body: bytes) -> None:
-        self._announce(peer, body, 0.0)
+        self._dispatch.announce(peer, self._function(body), 0.0)
 
     def _can_do_timeout(self, peer: Peer, type: int, body: bytes) -> None:
+        # Milliseconds, as gearmand counts them; the protocol's page says seconds.
         name, milliseconds = arguments(type, body)
-        self._announce(peer, name, max(_leading_int(milliseconds), 0) / 1000)
-
-    def _announce(self, peer: Peer, name: bytes, timeout: float) -> None:
-        rank = 0
-        if peer.abilities:
-            # Announced again it counts as new.
-            self._withdraw(peer, name)
-            if peer.abilities:
-                rank = next(reversed(peer.abilities.values())).rank + 1
-        function = self._function(name)
-        ability = Ability(peer, function, rank, timeout)
-        peer.abilities[name] = ability
-        function.workers += 1
-        if not peer.sleeping:
-            peer.unlisted.append(ability)
-            return
-        ability.listed = True
-        function.sleepers.append(ability)
-        if function.waiting > function.woken:
-            self._wake(function)
+        timeout = max(_leading_int(milliseconds), 0) / 1000
+        self._dispatch.announce(peer, self._function(name), timeout)
 
     def _cant_do(self, peer: Peer, type: int, body: bytes) -> None:
-        self._withdraw(peer, body)
-
-    def _withdraw(self, peer: Peer, name: bytes) -> None:
-        ability = peer.abilities.pop(name, None)
-        if ability is None:
-            return
-        if ability.listed:
-            ability.function.sleepers.remove(ability)
-        else:
-            peer.unlisted.remove(ability)
-        ability.function.workers -= 1
-        if peer.woken_for is ability.function:
-            self._settle_and_rewake(peer)
+        self._dispatch.withdraw(peer, body)
 
     def _reset_abilities(self, peer: Peer, type: int, body: bytes) -> None:
-        for ability in peer.abilities.values():
-            if ability.listed:
-                ability.function.sleepers.remove(ability)
-            ability.function.workers -= 1
-        peer.abilities = {}
-        peer.unlisted = []
-        self._settle_and_rewake(peer)
-
-    def _settle_and_rewake(self, peer: Peer) -> None:
-        function = self._settle_wake(peer)
-        if function is not None and function.waiting > function.woken:
-            self._wake(function)
+        self._dispatch.withdraw_all(peer)
 
     # Questions and small talk
 
     def _get_status(self, peer: Peer, type: int, body: bytes) -> None:
         job = self.jobs.get(body)
         if job is None:
-            self._send(peer, response(p.STATUS_RES, body + b"\x000\x000\x000\x000"))
+            self._outboxes.send(peer, response(p.STATUS_RES, body + b"\x000\x000\x000\x000"))
         else:
-            self._send(peer, response(p.STATUS_RES, body + _status_of(job)))
+            self._outboxes.send(peer, response(p.STATUS_RES, body + _status_of(job)))
 
     def _get_status_unique(self, peer: Peer, type: int, body: bytes) -> None:
         job: Job | None = None
@@ -546,10 +467,10 @@ class Broker:
                 if job is not None:
                     break
         if job is None:
-            self._send(peer, response(p.STATUS_RES_UNIQUE, body + b"\x000\x000\x000\x000\x000"))
+            self._outboxes.send(peer, response(p.STATUS_RES_UNIQUE, body + b"\x000\x000\x000\x000\x000"))
         else:
             clients = b"\0%d" % len(job.clients)
-            self._send(peer, response(p.STATUS_RES_UNIQUE, body + _status_of(job) + clients))
+            self._outboxes.send(peer, response(p.STATUS_RES_UNIQUE, body + _status_of(job) + clients))
 
     def _set_client_id(self, peer: Peer, type: int, body: bytes) -> None:
         peer.id = body
@@ -557,39 +478,24 @@ class Broker:
     def _option(self, peer: Peer, type: int, body: bytes) -> None:
         if body.lower() == b"exceptions":
             peer.wants_exceptions = True
-            self._send(peer, response(p.OPTION_RES, body))
+            self._outboxes.send(peer, response(p.OPTION_RES, body))
         else:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
     def _echo(self, peer: Peer, type: int, body: bytes) -> None:
-        self._send_body(peer, p.ECHO_RES, body)
+        self._outboxes.send_body(peer, p.ECHO_RES, body)
 
     def _all_yours(self, peer: Peer, type: int, body: bytes) -> None:
         """The sender will talk to this server alone; no server makes use of that."""
 
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
-        self._send(peer, answer(self, body))
+        self._outboxes.send(peer, answer(self, body))
 
     def _wrong_way(self, peer: Peer, type: int, body: bytes) -> None:
         self._error(peer, b"INVALID_MAGIC", b"Request magic expected")
 
-    # Sending
-
-    def _send(self, peer: Peer, data: bytes) -> None:
-        if not peer.outbox:
-            self.touched.append(peer)
-        peer.outbox.append(data)
-
-    def _send_body(self, peer: Peer, type: int, body: bytes) -> None:
-        """Send a packet whose body may be large."""
-        if len(body) < LARGE:
-            self._send(peer, response(type, body))
-        else:
-            self._send(peer, response_head(type, len(body)))
-            self._send(peer, body)
-
     def _error(self, peer: Peer, code: bytes, text: bytes) -> None:
-        self._send(peer, response(p.ERROR, code + b"\0" + text))
+        self._outboxes.send(peer, response(p.ERROR, code + b"\0" + text))
 
     def _job_not_found(self, peer: Peer, text: bytes) -> None:
         self._error(peer, b"JOB_NOT_FOUND", text)

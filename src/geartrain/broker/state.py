@@ -70,6 +70,8 @@ class Job(Link):
         self.denominator = 0
         # How often a worker gave it back.
         self.returns = 0
+        # The batch that makes it durable; 0: none does.
+        self.serial = 0
 
 
 class Function:
@@ -158,6 +160,10 @@ class Peer:
         self.connection = connection
         # Bytes to write, in order; whoever drives the broker takes them.
         self.outbox: list[bytes] = []
+        # While an acknowledgement waits for its commit: it and all that follows it; and for each commit
+        # that something here waits for, its batch's serial and where the waiting begins.
+        self.held: list[bytes] | None = None
+        self.gates: list[tuple[int, int]] = []
         self.id = b"-"
         self.wants_exceptions = False
         # As a client: the foreground jobs it waits for, by handle.

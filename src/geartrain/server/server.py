@@ -146,10 +146,8 @@ class Server:
         uvloop gathers what a turn of the loop writes to one socket and sends it at the turn's end.
         """
         broker = self.broker
-        touched = broker.touched
-        if touched:
-            broker.touched = []
-            for peer in touched:
+        if broker.touched:
+            for peer in broker.take_touched():
                 if peer.outbox:
                     peer.connection.write_outbox()
         if broker.shutdown:

@@ -1,0 +1,199 @@
+"""Who is woken for what, and which function a grabbing worker is served from.
+
+The invariant: no job waits unmatched while a worker that can do it sleeps. A wake in flight (a NOOP that was
+not answered by a grab yet) matches one waiting job; a worker that was woken and does not grab within its
+grace passes its wake on.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from ..wire import packets as p
+from ..wire.codec import response
+from .outbox import Outboxes
+from .state import Ability, Function, Job, Peer
+
+_NOOP: Final = response(p.NOOP)
+
+
+class Dispatch:
+    """The waiting jobs and the sleeping workers of one broker, in balance."""
+
+    def __init__(self, outboxes: Outboxes) -> None:
+        self._outboxes = outboxes
+        # Functions with a job waiting: what a worker with very many abilities looks through instead.
+        self._ready: dict[bytes, Function] = {}
+        # Peers with a wake in flight, and some whose wake was settled since; a peer may be in twice.
+        self._woken: list[Peer] = []
+        self._tick = 0
+
+    # Jobs
+
+    def queue(self, job: Job, at_head: bool) -> None:
+        """A job waits for a worker from now on; wake one for it."""
+        function = job.function
+        if at_head:
+            function.prepend(job)
+        else:
+            function.append(job)
+        if function.waiting == 1:
+            self._ready[function.name] = function
+        if function.waiting > function.woken:
+            self._wake(function)
+
+    def pop(self, function: Function) -> Job:
+        """Take out the job of a function whose turn it is; there must be one."""
+        job = function.pop()
+        if not function.waiting:
+            del self._ready[function.name]
+        return job
+
+    def remove(self, job: Job) -> None:
+        """A queued job does not wait any more."""
+        function = job.function
+        function.remove(job)
+        if not function.waiting:
+            del self._ready[function.name]
+
+    def choose(self, peer: Peer) -> Function | None:
+        """The newest ability of a peer that has a job waiting."""
+        return self._newest(peer, False) if self._ready else None
+
+    def _newest(self, peer: Peer, unmatched: bool) -> Function | None:
+        """The newest ability with a job waiting or, if `unmatched`, with one that nobody was woken for.
+
+        Looks through the peer's abilities or through the functions with work, whichever are fewer.
+        """
+        abilities = peer.abilities
+        if len(abilities) <= len(self._ready):
+            for ability in reversed(abilities.values()):
+                function = ability.function
+                if function.waiting > (function.woken if unmatched else 0):
+                    return function
+            return None
+        best: Ability | None = None
+        for name, function in self._ready.items():
+            candidate = abilities.get(name)
+            if (
+                candidate is not None
+                and (best is None or candidate.rank > best.rank)
+                and function.waiting > (function.woken if unmatched else 0)
+            ):
+                best = candidate
+        return None if best is None else best.function
+
+    # Workers
+
+    def sleep(self, peer: Peer) -> None:
+        """A worker sent PRE_SLEEP: it sleeps, or is woken at once for a job that nobody was woken for."""
+        self.settle(peer)
+        function = self._newest(peer, True) if self._ready else None
+        if function is not None:
+            self._wake_peer(peer, function)
+            return
+        peer.sleeping = True
+        if peer.unlisted:
+            for ability in peer.unlisted:
+                ability.listed = True
+                ability.function.sleepers.append(ability)
+            peer.unlisted = []
+
+    def settle(self, peer: Peer) -> Function | None:
+        """The peer acts, or will not: its wake is not in flight any more. Returns what it was woken for."""
+        function = peer.woken_for
+        if function is not None:
+            peer.woken_for = None
+            function.woken -= 1
+        return function
+
+    def rebalance(self, function: Function) -> None:
+        """Wake a worker if a job of the function waits that nobody was woken for."""
+        if function.waiting > function.woken:
+            self._wake(function)
+
+    def tick(self) -> None:
+        """Pass on the wakes of peers that let a whole tick go by without a grab."""
+        self._tick += 1
+        if not self._woken:
+            return
+        woken = self._woken
+        self._woken = []
+        for peer in woken:
+            if peer.woken_for is None:
+                continue
+            if peer.woken_at >= self._tick - 1:
+                self._woken.append(peer)
+                continue
+            function = self.settle(peer)
+            if function is not None:
+                self.rebalance(function)
+
+    def _wake(self, function: Function) -> None:
+        """Wake the worker that has slept longest, if one sleeps."""
+        while True:
+            link = function.sleepers.pop_first()
+            if link is None:
+                return
+            ability = cast(Ability, link)
+            ability.listed = False
+            peer = ability.peer
+            peer.unlisted.append(ability)
+            if peer.sleeping:
+                self._wake_peer(peer, function)
+                return
+
+    def _wake_peer(self, peer: Peer, function: Function) -> None:
+        peer.sleeping = False
+        peer.woken_for = function
+        peer.woken_at = self._tick
+        function.woken += 1
+        self._woken.append(peer)
+        self._outboxes.send(peer, _NOOP)
+
+    # Abilities
+
+    def announce(self, peer: Peer, function: Function, timeout: float) -> None:
+        """A peer can do a function. Announced again it counts as new."""
+        rank = 0
+        if peer.abilities:
+            self.withdraw(peer, function.name)
+            for newest in reversed(peer.abilities.values()):
+                rank = newest.rank + 1
+                break
+        ability = Ability(peer, function, rank, timeout)
+        peer.abilities[function.name] = ability
+        function.workers += 1
+        if peer.sleeping:
+            ability.listed = True
+            function.sleepers.append(ability)
+            self.rebalance(function)
+        else:
+            peer.unlisted.append(ability)
+
+    def withdraw(self, peer: Peer, name: bytes) -> None:
+        """A peer can't do a function any more; nothing happens if it could not."""
+        ability = peer.abilities.pop(name, None)
+        if ability is None:
+            return
+        function = ability.function
+        function.workers -= 1
+        if ability.listed:
+            function.sleepers.remove(ability)
+        else:
+            peer.unlisted.remove(ability)
+        if peer.woken_for is function:
+            self.settle(peer)
+            self.rebalance(function)
+
+    def withdraw_all(self, peer: Peer) -> None:
+        """A peer can't do anything any more."""
+        for ability in peer.abilities.values():
+            ability.function.workers -= 1
+            if ability.listed:
+                ability.function.sleepers.remove(ability)
+        peer.abilities = {}
+        peer.unlisted = []
+        function = self.settle(peer)
+        if function is not None:
+            self.rebalance(function)

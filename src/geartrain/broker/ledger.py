@@ -1,0 +1,126 @@
+"""What must survive of the broker's state, and who is told only when it has.
+
+The ledger gathers a batch; somebody takes it, writes it to a journal, and reports how that went. Meanwhile
+the next one gathers. A job that ends before its batch is taken is never written.
+"""
+
+from __future__ import annotations
+
+from ..wire import packets as p
+from ..wire.codec import response
+from .outbox import Outboxes
+from .records import QUEUED, Batch, JobRecord
+from .state import Job, Peer
+
+
+class Ledger:
+    """The batches of one broker.
+
+    Args:
+        handle_prefix: what a handle holds before its number.
+        outboxes: where acknowledgements go.
+    """
+
+    def __init__(self, handle_prefix: bytes, outboxes: Outboxes) -> None:
+        self._number_at = len(handle_prefix)
+        self._outboxes = outboxes
+        self._gathering = Batch(1)
+        self._in_flight: Batch | None = None
+        # The serial of the last batch that ended, well or not.
+        self._ended = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to write and nothing being written."""
+        return self._in_flight is None and bool(self._gathering)
+
+    def number_of(self, job: Job) -> int:
+        """The number in a job's handle, under which a journal keeps it."""
+        return int(job.handle[self._number_at :])
+
+    def save(self, job: Job, due: float) -> None:
+        """Write a job with the batch that gathers."""
+        batch = self._gathering
+        if not job.serial:
+            job.serial = batch.serial
+        number = self.number_of(job)
+        batch.saved[number] = JobRecord(
+            number, job.function.name, job.unique, job.workload, job.priority, due, job.reducer, QUEUED, b""
+        )
+
+    def end(self, job: Job) -> None:
+        """A job is over: what was written of it goes, what was not is not written any more."""
+        if not job.serial:
+            return
+        batch = self._gathering
+        number = self.number_of(job)
+        batch.saved.pop(number, None)
+        if job.serial < batch.serial:
+            batch.ended.append(number)
+
+    def acknowledge(self, peer: Peer, job: Job) -> None:
+        """Send JOB_CREATED for a background job, at once if it is durable and with its commit if not."""
+        created = response(p.JOB_CREATED, job.handle)
+        serial = job.serial
+        if serial <= self._ended:
+            self._outboxes.send(peer, created)
+            return
+        opens = self._outboxes.hold(peer, serial, created)
+        if self._in_flight is not None and serial == self._in_flight.serial:
+            # It coalesced with a job that is being written. Should that fail, it must be told too.
+            self._in_flight.peers.append(peer)
+        elif opens:
+            self._gathering.peers.append(peer)
+
+    def take(self) -> Batch:
+        """Hand out the batch that gathered. Exactly one of `committed` and `refused` must follow."""
+        batch = self._in_flight = self._gathering
+        self._gathering = Batch(batch.serial + 1)
+        return batch
+
+    def committed(self) -> None:
+        """The batch in flight is durable."""
+        self._land(self._take_in_flight())
+
+    def refused(self, reason: bytes, jobs: dict[bytes, Job], handle_prefix: bytes) -> list[Job]:
+        """The batch in flight could not be written.
+
+        The submissions in it are answered with QUEUE_ERROR and `reason`, and their jobs returned: nobody was
+        promised anything about them. The rest of the batch joins the one that gathers.
+        """
+        batch = self._take_in_flight()
+        gathering = self._gathering
+        refused: list[Job] = []
+        answers: dict[bytes, bytes] = {}
+        error = response(p.ERROR, b"QUEUE_ERROR\0" + reason)
+        for number, record in batch.saved.items():
+            job = jobs.get(handle_prefix + b"%d" % number)
+            if job is None:
+                continue  # it ran meanwhile, so its acknowledgement tells the truth
+            if job.serial == batch.serial:
+                job.serial = 0
+                gathering.saved.pop(number, None)
+                refused.append(job)
+                answers[response(p.JOB_CREATED, job.handle)] = error
+            else:
+                gathering.saved.setdefault(number, record)
+        gathering.ended += batch.ended
+        for key, value in batch.documents.items():
+            gathering.documents.setdefault(key, value)
+        for peer in batch.peers:
+            if peer.held is not None:
+                peer.held = [answers.get(item, item) for item in peer.held]
+        self._land(batch)
+        return refused
+
+    def _take_in_flight(self) -> Batch:
+        batch = self._in_flight
+        if batch is None:
+            raise RuntimeError("no batch was taken")
+        self._in_flight = None
+        return batch
+
+    def _land(self, batch: Batch) -> None:
+        self._ended = batch.serial
+        for peer in batch.peers:
+            self._outboxes.release(peer, batch.serial)

@@ -1,0 +1,73 @@
+"""What peers are told, in order, and what they are not told yet.
+
+Gearman's clients match JOB_CREATED to their submissions by order. So while an acknowledgement waits for its
+commit, everything that follows it on the same connection waits behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..wire.codec import response, response_head
+from .state import Peer
+
+LARGE: Final = 32 * 1024
+"""Bytes from which on a body is written from where it is, not copied behind its header."""
+
+
+class Outboxes:
+    """Fills the peers' outboxes and remembers in `touched` which of them have something to write."""
+
+    def __init__(self) -> None:
+        self.touched: list[Peer] = []
+
+    def send(self, peer: Peer, data: bytes) -> None:
+        """Append to a peer's outbox, or to what is held back for it."""
+        if peer.held is not None:
+            peer.held.append(data)
+            return
+        if not peer.outbox:
+            self.touched.append(peer)
+        peer.outbox.append(data)
+
+    def send_body(self, peer: Peer, type: int, body: bytes) -> None:
+        """Send a response whose body may be large."""
+        if len(body) < LARGE:
+            self.send(peer, response(type, body))
+        else:
+            self.send(peer, response_head(type, len(body)))
+            self.send(peer, body)
+
+    def hold(self, peer: Peer, serial: int, data: bytes) -> bool:
+        """Append what must not be sent before the batch of that serial is committed.
+
+        Returns whether the peer waits for that batch only from now on.
+        """
+        held = peer.held
+        if held is None:
+            held = peer.held = []
+        gates = peer.gates
+        opens = not gates or gates[-1][0] < serial
+        if opens:
+            gates.append((serial, len(held)))
+        held.append(data)
+        return opens
+
+    def release(self, peer: Peer, serial: int) -> None:
+        """Batches up to that serial have ended: send what waited for them alone."""
+        held = peer.held
+        if held is None:
+            return
+        gates = peer.gates
+        while gates and gates[0][0] <= serial:
+            del gates[0]
+        if not peer.outbox:
+            self.touched.append(peer)
+        if not gates:
+            peer.outbox += held
+            peer.held = None
+            return
+        start = gates[0][1]
+        peer.outbox += held[:start]
+        peer.held = held[start:]
+        peer.gates = [(waits_for, position - start) for waits_for, position in gates]
