@@ -17,7 +17,7 @@ from ..wire.codec import arguments, response, response_head
 from .dispatch import Dispatch
 from .ledger import Ledger
 from .outbox import LARGE, Outboxes
-from .records import Batch, JobRecord
+from .records import Batch, Document, JobRecord
 from .state import HIGH, LOW, NORMAL, Function, Job, Peer
 from .text import answer
 
@@ -193,6 +193,10 @@ class Broker:
         job.serial = -1
         self._next_number = max(self._next_number, record.number + 1)
         self._start(job, record.due)
+
+    def keep(self, document: Document) -> None:
+        """Make a document durable with the next commit."""
+        self._ledger.keep(document)
 
     @property
     def commit_is_due(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..wire import packets as p
 from ..wire.codec import response
 from .outbox import Outboxes
-from .records import QUEUED, Batch, JobRecord
+from .records import QUEUED, Batch, Document, JobRecord
 from .state import Job, Peer
 
 
@@ -32,7 +32,8 @@ class Ledger:
     @property
     def is_due(self) -> bool:
         """Whether there is something to write and nothing being written."""
-        return self._in_flight is None and bool(self._gathering)
+        gathering = self._gathering
+        return self._in_flight is None and (bool(gathering.peers) or not gathering.is_empty)
 
     def number_of(self, job: Job) -> int:
         """The number in a job's handle, under which a journal keeps it."""
@@ -47,6 +48,10 @@ class Ledger:
         batch.saved[number] = JobRecord(
             number, job.function.name, job.unique, job.workload, job.priority, due, job.reducer, QUEUED, b""
         )
+
+    def keep(self, document: Document) -> None:
+        """Write a document with the batch that gathers."""
+        self._gathering.documents[document.kind, document.key] = document.value
 
     def end(self, job: Job) -> None:
         """A job is over: what was written of it goes, what was not is not written any more."""

@@ -53,5 +53,7 @@ class Batch:
         # Peers that are told nothing more until the commit is done.
         self.peers: list[Peer] = []
 
-    def __bool__(self) -> bool:
-        return bool(self.saved or self.ended or self.documents or self.peers)
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write. Peers may still wait: for jobs that ended meanwhile."""
+        return not (self.saved or self.ended or self.documents)

@@ -24,7 +24,7 @@ class Journal(Protocol):
         """Take hold of the journal, creating or migrating it if need be; returns its documents.
 
         Raises:
-            JournalError: it is in use, is not a journal, is damaged, or can't be reached. Nothing was changed.
+            JournalError: it is in use, not a journal, damaged, or out of reach. Nothing was changed.
         """
         ...
 

@@ -17,6 +17,7 @@ class ServerOptions:
         listen: where it listens, each as `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`. Loopback
             unless told otherwise.
         port: the port of the addresses that name none; 0 lets the system choose.
+        journal: where background jobs survive, `"memory"` for nowhere.
         backlog: connections that the kernel holds until they are accepted.
         max_packet: bytes of a packet's body that are taken at most; checked from the header, before memory
             is given to it. This is a security limit.
@@ -26,6 +27,7 @@ class ServerOptions:
 
     listen: tuple[str, ...] = ("127.0.0.1",)
     port: int = DEFAULT_PORT
+    journal: str = "memory"
     backlog: int = 1024
     max_packet: int = MAX_PACKET
     max_outbox: int = 2 * MAX_PACKET

@@ -10,14 +10,17 @@ import socket
 import stat
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
 from ..broker import Broker
+from ..broker.records import Document
+from ..journal import Journal, open_journal
 from ..sockets import tune
 from ..version import __version__
 from ..wire.address import Address
+from .commits import Commits
 from .connection import Connection
 from .options import ServerOptions
 
@@ -36,6 +39,9 @@ TICK: Final = 0.1
 STOP_WITHIN: Final = 5.0
 """Seconds that peers have to take what was written to them when the server stops."""
 
+HOST: Final = ("server", "host")
+"""The journal's document that names the host in the handles."""
+
 _log = structlog.get_logger("geartrain.server")
 
 
@@ -45,39 +51,64 @@ class Server:
     `await start()`, then `await stopped()`: it returns when `stop` was called or a peer sent `shutdown`.
     """
 
-    def __init__(self, options: ServerOptions | None = None) -> None:
+    def __init__(self, options: ServerOptions | None = None, journal: Journal | None = None) -> None:
         self.options = options or ServerOptions()
-        self.broker = Broker(
-            socket.gethostname(),
-            # Larger than any handle's number of an earlier run, as no server makes a million jobs a second.
-            time.time_ns() // 1000,
-            now=time.monotonic(),
-            wall=time.time(),
-            version=__version__,
-            pid=os.getpid(),
-        )
+        self.journal = journal or open_journal(self.options.journal)
+        self.broker: Broker = cast(Broker, None)
+        self.commits: Commits = cast(Commits, None)
         self.connections: set[Connection] = set()
         self.addresses: list[Address] = []
         """Where it listens, with the ports that the system chose."""
         self._listeners: list[asyncio.Server] = []
         self._paths: list[str] = []
+        self.on_replay: Callable[[int], None] | None = None
+        """Called now and then while the journal is replayed, with the number of jobs so far."""
         self._all_gone: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """Listen on every address of the options.
+        """Take up what the journal kept, then listen on every address of the options.
 
         Raises:
+            JournalError: the journal can't be used.
             OSError: one of the addresses can't be had; then none is listened on.
+            ValueError: one of the addresses can't be read.
         """
+        addresses = self.options.addresses()
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
+        documents = await self.journal.open()
         try:
-            for address in self.options.addresses():
+            self.broker = self._make_broker(documents)
+            self.commits = Commits(self.broker, self.journal, self.flush)
+            async for records in self.journal.jobs():
+                for record in records:
+                    self.broker.restore(record)
+                if self.on_replay is not None:
+                    self.on_replay(len(self.broker.jobs))
+            for address in addresses:
                 await self._listen(address)
         except BaseException:
             await self._close_listeners()
+            await self.journal.close()
             raise
         self._ticker = self._loop.call_later(TICK, self._tick)
+
+    def _make_broker(self, documents: list[Document]) -> Broker:
+        # Handles name the host that the journal began on, so that they hold wherever it is taken up.
+        host = next((kept.value.decode() for kept in documents if kept[:2] == HOST), socket.gethostname())
+        broker = Broker(
+            host,
+            # Larger than any handle's number of an earlier run, as no server makes a million jobs a second.
+            time.time_ns() // 1000,
+            now=time.monotonic(),
+            wall=time.time(),
+            durable=self.journal.durable,
+            version=__version__,
+            pid=os.getpid(),
+        )
+        if self.journal.durable and not documents:
+            broker.keep(Document(*HOST, host.encode()))
+        return broker
 
     async def _listen(self, address: Address) -> None:
         backlog = self.options.backlog
@@ -117,6 +148,8 @@ class Server:
                     await asyncio.wait_for(self._all_gone, STOP_WITHIN)
             for connection in list(self.connections):
                 connection.abort()
+            await self.commits.finish()
+            await self.journal.close()
 
     def stop(self) -> None:
         """Tell the server to stop; `stopped` returns soon after."""
@@ -150,6 +183,8 @@ class Server:
             for peer in broker.take_touched():
                 if peer.outbox:
                     peer.connection.write_outbox()
+        if broker.commit_is_due:
+            self.commits.begin()
         if broker.shutdown:
             self._shut_down()
 
