@@ -8,16 +8,18 @@ are at the top of `state.py`; everything that changes them is in this file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import Final
 
 from ..errors import MalformedPacketError
 from ..wire import packets as p
 from ..wire.codec import arguments, response, response_head
+from .builtins import BUILTIN_PREFIX, Builtins
 from .dispatch import Dispatch
+from .jobs import Jobs
 from .ledger import Ledger
 from .outbox import LARGE, Outboxes
 from .records import Batch, Document, JobRecord
+from .results import COMPLETE, EXCEPTION, FAIL
 from .state import HIGH, LOW, NORMAL, Function, Job, Peer
 from .text import answer
 
@@ -35,6 +37,8 @@ _SUBMISSIONS: Final[dict[int, tuple[int, bool]]] = {
     p.SUBMIT_JOB_LOW: (LOW, False),
     p.SUBMIT_JOB_LOW_BG: (LOW, True),
 }
+
+_ENDS: Final[dict[int, str]] = {p.WORK_COMPLETE: COMPLETE, p.WORK_FAIL: FAIL, p.WORK_EXCEPTION: EXCEPTION}
 
 _NO_JOB: Final = response(p.NO_JOB)
 
@@ -64,27 +68,24 @@ class Broker:
         pid: int = 0,
     ) -> None:
         number_room = 20
-        self._handle_prefix = b"H:" + host.encode("utf-8", "replace")[: MAX_HANDLE - 3 - number_room] + b":"
-        self._next_number = first_number
-        self._now = now
-        self._wall = wall
+        handle_prefix = b"H:" + host.encode("utf-8", "replace")[: MAX_HANDLE - 3 - number_room] + b":"
         self.version = version
         self.pid = pid
 
         self.peers: dict[Peer, None] = {}
-        self.functions: dict[bytes, Function] = {}
-        self.jobs: dict[bytes, Job] = {}
         # What a `shutdown` command asked for: nothing, "now" or "graceful".
         self.shutdown = ""
 
         self._outboxes = Outboxes()
         self._dispatch = Dispatch(self._outboxes)
-        self._ledger = Ledger(self._handle_prefix, self._outboxes)
-        self._durable = durable
-        # Delayed jobs by the time they are due; the number only breaks ties.
-        self._calendar: list[tuple[float, int, Job]] = []
-        # Running jobs whose worker promised a time, and when it is over.
-        self._deadlines: dict[bytes, float] = {}
+        self._ledger = Ledger(handle_prefix, self._outboxes, durable)
+        self.jobs = Jobs(self._outboxes, self._dispatch, self._ledger, handle_prefix, first_number, now, wall)
+        self.functions = self.jobs.functions
+        # Reads the five fields of SUBMIT_JOB_SCHED: seconds since the epoch of the next time after the
+        # given one that they describe, or ValueError with a sentence. Without it the packet is refused.
+        self.next_time: Callable[[list[bytes], float], float] | None = None
+        # The functions that the server does itself.
+        self.builtins = Builtins(self.jobs, self._outboxes, self._ledger)
 
         self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
             p.GRAB_JOB: self._grab,
@@ -107,6 +108,7 @@ class Broker:
             p.GET_STATUS: self._get_status,
             p.GET_STATUS_UNIQUE: self._get_status_unique,
             p.SUBMIT_JOB_EPOCH: self._submit_epoch,
+            p.SUBMIT_JOB_SCHED: self._submit_sched,
             p.SUBMIT_REDUCE_JOB: self._submit_reduce,
             p.SUBMIT_REDUCE_JOB_BACKGROUND: self._submit_reduce,
             p.ALL_YOURS: self._all_yours,
@@ -151,6 +153,7 @@ class Broker:
     def disconnect(self, peer: Peer) -> None:
         """A connection is gone: its jobs go back to their queues, those only it waited for are dropped."""
         del self.peers[peer]
+        peer.connected = False
         peer.outbox = []
         peer.held = None
         peer.gates = []
@@ -158,12 +161,13 @@ class Broker:
         self._dispatch.withdraw_all(peer)
         # The newest first, each to the head of its queue: the oldest ends up foremost.
         for job in reversed(list(peer.running.values())):
-            self._give_back(job)
+            self.jobs.give_back(job, "worker lost")
         for job in list(peer.waits_for.values()):
             job.clients = [client for client in job.clients if client is not peer]
             if not job.clients and not job.background and job.worker is None:
-                self._forget(job)
+                self.jobs.forget(job)
         peer.waits_for.clear()
+        self.jobs.stop_waiting(peer)
 
     def tick(self, now: float, wall: float) -> None:
         """Time has passed: `now` on the clock that never jumps, `wall` in seconds since the epoch.
@@ -171,28 +175,18 @@ class Broker:
         Queues the delayed jobs that are due, takes jobs from workers whose time is over, and passes on the
         wakes of workers that let a whole tick go by. Call it several times a second.
         """
-        self._now = now
-        self._wall = wall
-        while self._calendar and self._calendar[0][0] <= wall:
-            job = heappop(self._calendar)[2]
-            if job.handle in self.jobs:
-                self._dispatch.queue(job, False)
-        if self._deadlines:
-            for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
-                self._give_back(self.jobs[handle])
+        self.jobs.tick(now, wall)
         self._dispatch.tick()
 
     # What survives
 
     def restore(self, record: JobRecord) -> None:
         """Take up a job that a journal kept. Called before the first peer connects, oldest job first."""
-        handle = self._handle_prefix + b"%d" % record.number
-        function = self._function(record.function)
-        job = self._make(handle, function, record.unique, record.workload, record.priority, True)
-        job.reducer = record.reducer
-        job.serial = -1
-        self._next_number = max(self._next_number, record.number + 1)
-        self._start(job, record.due)
+        self.jobs.restore(record)
+
+    def restore_document(self, document: Document) -> None:
+        """Take up a document that a journal kept; called before `restore`."""
+        self.jobs.restore_document(document)
 
     def keep(self, document: Document) -> None:
         """Make a document durable with the next commit."""
@@ -213,12 +207,25 @@ class Broker:
 
     def refused(self, reason: str) -> None:
         """The batch that was taken could not be written: the submissions in it are answered QUEUE_ERROR."""
-        for job in self._ledger.refused(reason.encode(), self.jobs, self._handle_prefix):
+        for job in self._ledger.refused(reason.encode()):
             job.background = False
             if not job.clients and job.worker is None:
-                self._forget(job)
+                self.jobs.forget(job)
 
     # Submitting
+
+    def submit(
+        self, name: bytes, workload: bytes, *, unique: bytes = b"", priority: int = NORMAL, due: float = 0.0
+    ) -> Job:
+        """Queue a background job on the server's own behalf, or find the one that it coalesces with."""
+        function = self.jobs.function(name)
+        job = self.jobs.find(function, unique, workload)
+        if job is None:
+            job = self.jobs.create(function, unique, workload, priority, True)
+            job.due = due
+            self.jobs.save(job)
+            self.jobs.start(job)
+        return job
 
     def _submit(self, peer: Peer, type: int, body: bytes) -> None:
         name, unique, workload = arguments(type, body)
@@ -228,6 +235,18 @@ class Broker:
     def _submit_epoch(self, peer: Peer, type: int, body: bytes) -> None:
         name, unique, epoch, workload = arguments(type, body)
         self._add(peer, name, unique, workload, NORMAL, True, b"", float(_leading_int(epoch)))
+
+    def _submit_sched(self, peer: Peer, type: int, body: bytes) -> None:
+        name, unique, minute, hour, day_of_month, month, day_of_week, workload = arguments(type, body)
+        if self.next_time is None:
+            self._error(peer, b"INVALID_COMMAND", b"Command not expected")
+            return
+        try:
+            due = self.next_time([minute, hour, day_of_month, month, day_of_week], self.jobs.wall)
+        except ValueError as error:
+            self._error(peer, b"INVALID_ARGUMENT", str(error).encode())
+            return
+        self._add(peer, name, unique, workload, NORMAL, True, b"", due)
 
     def _submit_reduce(self, peer: Peer, type: int, body: bytes) -> None:
         # The aggregate flag is for the client library alone.
@@ -250,68 +269,33 @@ class Broker:
         if len(unique) > MAX_UNIQUE:
             self._error(peer, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
             return
-        function = self._function(name)
-        job: Job | None = None
-        if unique:
-            if unique == b"-":
-                job = function.workloads.get(workload) if workload else None
-            else:
-                job = function.uniques.get(unique)
+        jobs = self.jobs
+        if name.startswith(BUILTIN_PREFIX) and self.builtins.knows(name):
+            self.builtins.run(peer, jobs.next_handle(), name, workload, background)
+            return
+        function = jobs.function(name)
+        job = jobs.find(function, unique, workload)
         is_new = job is None
         if job is None:
-            limit = function.limits[priority]
+            limit = function.limits[priority] or function.policy.max_queue
             if limit and function.total >= limit:
                 self._error(peer, b"QUEUE_ERROR", b"Job queue is full")
                 return
-            handle = self._handle_prefix + b"%d" % self._next_number
-            self._next_number += 1
-            job = self._make(handle, function, unique, workload, priority, background)
+            job = jobs.create(function, unique, workload, priority, background)
             job.reducer = reducer
+            job.due = due
         elif background:
             job.background = True
         if background:
-            if self._durable and not job.serial:
-                self._ledger.save(job, due)
+            if not job.serial:
+                jobs.save(job)
             self._ledger.acknowledge(peer, job)
         else:
             job.clients.append(peer)
             peer.waits_for[job.handle] = job
             self._outboxes.send(peer, response(p.JOB_CREATED, job.handle))
         if is_new:
-            self._start(job, due)
-
-    def _start(self, job: Job, due: float) -> None:
-        """Queue a job that is new here, now or at its time."""
-        if due > self._wall:
-            heappush(self._calendar, (due, self._ledger.number_of(job), job))
-        else:
-            self._dispatch.queue(job, False)
-
-    def _make(
-        self,
-        handle: bytes,
-        function: Function,
-        unique: bytes,
-        workload: bytes,
-        priority: int,
-        background: bool,
-    ) -> Job:
-        job = Job(handle, function, unique, workload, priority, background)
-        self.jobs[handle] = job
-        function.total += 1
-        if unique:
-            if unique != b"-":
-                function.uniques[unique] = job
-            elif workload:
-                function.workloads[workload] = job
-        return job
-
-    def _function(self, name: bytes) -> Function:
-        """The function of that name, made known if it is not."""
-        function = self.functions.get(name)
-        if function is None:
-            function = self.functions[name] = Function(name)
-        return function
+            jobs.start(job)
 
     # Working
 
@@ -333,13 +317,7 @@ class Broker:
 
     def _assign(self, peer: Peer, function: Function, type: int) -> None:
         """Give a grabbing worker the function's next job."""
-        job = self._dispatch.pop(function)
-        function.running += 1
-        job.worker = peer
-        peer.running[job.handle] = job
-        timeout = peer.abilities[function.name].timeout
-        if timeout:
-            self._deadlines[job.handle] = self._now + timeout
+        job = self.jobs.assign(peer, function)
         if type == p.GRAB_JOB:
             kind = p.JOB_ASSIGN
             head = b"\0".join((job.handle, function.name, b""))
@@ -377,8 +355,7 @@ class Broker:
         else:
             for client in job.clients:
                 self._outboxes.send_body(client, type, body)
-        self._take_from_worker(job)
-        self._forget(job)
+        self.jobs.end(job, _ENDS[type], body[len(handle) + 1 :])
 
     def _work_event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""
@@ -400,52 +377,16 @@ class Broker:
         for client in job.clients:
             self._outboxes.send(client, response(p.WORK_STATUS, body))
 
-    def _give_back(self, job: Job) -> None:
-        """A job's worker is gone or took too long: it waits again, ahead of those that had no turn yet."""
-        self._take_from_worker(job)
-        job.returns += 1
-        job.numerator = job.denominator = 0
-        if job.clients or job.background:
-            self._dispatch.queue(job, True)
-        else:
-            self._forget(job)
-
-    def _take_from_worker(self, job: Job) -> None:
-        worker = job.worker
-        if worker is not None:
-            del worker.running[job.handle]
-            job.worker = None
-            job.function.running -= 1
-            if self._deadlines:
-                self._deadlines.pop(job.handle, None)
-
-    def _forget(self, job: Job) -> None:
-        """A job that no worker runs is over: nothing of it stays."""
-        function = job.function
-        if job.queued:
-            self._dispatch.remove(job)
-        self._ledger.end(job)
-        function.total -= 1
-        del self.jobs[job.handle]
-        unique = job.unique
-        if unique:
-            if unique != b"-":
-                del function.uniques[unique]
-            elif job.workload:
-                del function.workloads[job.workload]
-        for client in job.clients:
-            client.waits_for.pop(job.handle, None)
-
     # Abilities
 
     def _can_do(self, peer: Peer, type: int, body: bytes) -> None:
-        self._dispatch.announce(peer, self._function(body), 0.0)
+        self._dispatch.announce(peer, self.jobs.function(body), 0.0)
 
     def _can_do_timeout(self, peer: Peer, type: int, body: bytes) -> None:
         # Milliseconds, as gearmand counts them; the protocol's page says seconds.
         name, milliseconds = arguments(type, body)
         timeout = max(_leading_int(milliseconds), 0) / 1000
-        self._dispatch.announce(peer, self._function(name), timeout)
+        self._dispatch.announce(peer, self.jobs.function(name), timeout)
 
     def _cant_do(self, peer: Peer, type: int, body: bytes) -> None:
         self._dispatch.withdraw(peer, body)
@@ -456,7 +397,7 @@ class Broker:
     # Questions and small talk
 
     def _get_status(self, peer: Peer, type: int, body: bytes) -> None:
-        job = self.jobs.get(body)
+        job = self.jobs.by_handle.get(body)
         if job is None:
             self._outboxes.send(peer, response(p.STATUS_RES, body + b"\x000\x000\x000\x000"))
         else:

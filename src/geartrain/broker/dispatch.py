@@ -39,7 +39,7 @@ class Dispatch:
             function.append(job)
         if function.waiting == 1:
             self._ready[function.name] = function
-        if function.waiting > function.woken:
+        if function.demand() > function.woken:
             self._wake(function)
 
     def pop(self, function: Function) -> Job:
@@ -69,7 +69,7 @@ class Dispatch:
         if len(abilities) <= len(self._ready):
             for ability in reversed(abilities.values()):
                 function = ability.function
-                if function.waiting > (function.woken if unmatched else 0):
+                if function.demand() > (function.woken if unmatched else 0):
                     return function
             return None
         best: Ability | None = None
@@ -78,7 +78,7 @@ class Dispatch:
             if (
                 candidate is not None
                 and (best is None or candidate.rank > best.rank)
-                and function.waiting > (function.woken if unmatched else 0)
+                and function.demand() > (function.woken if unmatched else 0)
             ):
                 best = candidate
         return None if best is None else best.function
@@ -108,9 +108,10 @@ class Dispatch:
         return function
 
     def rebalance(self, function: Function) -> None:
-        """Wake a worker if a job of the function waits that nobody was woken for."""
-        if function.waiting > function.woken:
-            self._wake(function)
+        """Wake workers while a job of the function may run that nobody was woken for and one sleeps."""
+        while function.demand() > function.woken:
+            if not self._wake(function):
+                return
 
     def tick(self) -> None:
         """Pass on the wakes of peers that let a whole tick go by without a grab."""
@@ -129,19 +130,19 @@ class Dispatch:
             if function is not None:
                 self.rebalance(function)
 
-    def _wake(self, function: Function) -> None:
-        """Wake the worker that has slept longest, if one sleeps."""
+    def _wake(self, function: Function) -> bool:
+        """Wake the worker that has slept longest; false if none sleeps."""
         while True:
             link = function.sleepers.pop_first()
             if link is None:
-                return
+                return False
             ability = cast(Ability, link)
             ability.listed = False
             peer = ability.peer
             peer.unlisted.append(ability)
             if peer.sleeping:
                 self._wake_peer(peer, function)
-                return
+                return True
 
     def _wake_peer(self, peer: Peer, function: Function) -> None:
         peer.sleeping = False

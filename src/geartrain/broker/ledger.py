@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..wire import packets as p
 from ..wire.codec import response
 from .outbox import Outboxes
-from .records import QUEUED, Batch, Document, JobRecord
+from .records import Batch, Document, JobRecord
 from .state import Job, Peer
 
 
@@ -19,10 +19,12 @@ class Ledger:
     Args:
         handle_prefix: what a handle holds before its number.
         outboxes: where acknowledgements go.
+        durable: whether there is a journal to write to; without one nothing is gathered.
     """
 
-    def __init__(self, handle_prefix: bytes, outboxes: Outboxes) -> None:
+    def __init__(self, handle_prefix: bytes, outboxes: Outboxes, durable: bool) -> None:
         self._number_at = len(handle_prefix)
+        self._durable = durable
         self._outboxes = outboxes
         self._gathering = Batch(1)
         self._in_flight: Batch | None = None
@@ -39,19 +41,36 @@ class Ledger:
         """The number in a job's handle, under which a journal keeps it."""
         return int(job.handle[self._number_at :])
 
-    def save(self, job: Job, due: float) -> None:
-        """Write a job with the batch that gathers."""
+    def save(self, job: Job, state: int, history: bytes) -> None:
+        """Write a job, for the first time or again, with the batch that gathers."""
+        if not self._durable:
+            return
         batch = self._gathering
         if not job.serial:
             job.serial = batch.serial
         number = self.number_of(job)
+        batch.jobs[number] = job
         batch.saved[number] = JobRecord(
-            number, job.function.name, job.unique, job.workload, job.priority, due, job.reducer, QUEUED, b""
+            number,
+            job.function.name,
+            job.unique,
+            job.workload,
+            job.priority,
+            job.due,
+            job.reducer,
+            state,
+            history,
         )
 
     def keep(self, document: Document) -> None:
         """Write a document with the batch that gathers."""
-        self._gathering.documents[document.kind, document.key] = document.value
+        if self._durable:
+            self._gathering.documents[document.kind, document.key] = document.value
+
+    def drop(self, kind: str, key: str) -> None:
+        """Remove a document with the batch that gathers."""
+        if self._durable:
+            self._gathering.documents[kind, key] = None
 
     def end(self, job: Job) -> None:
         """A job is over: what was written of it goes, what was not is not written any more."""
@@ -59,9 +78,11 @@ class Ledger:
             return
         batch = self._gathering
         number = self.number_of(job)
-        batch.saved.pop(number, None)
+        if batch.saved.pop(number, None) is not None:
+            del batch.jobs[number]
         if job.serial < batch.serial:
             batch.ended.append(number)
+        job.serial = 0
 
     def acknowledge(self, peer: Peer, job: Job) -> None:
         """Send JOB_CREATED for a background job, at once if it is durable and with its commit if not."""
@@ -77,6 +98,13 @@ class Ledger:
         elif opens:
             self._gathering.peers.append(peer)
 
+    def answer(self, peer: Peer, data: bytes, otherwise: bytes) -> None:
+        """Send `data` once what was kept so far is durable, or `otherwise` if that fails."""
+        if self._durable and not self._gathering.is_empty:
+            self._gathering.answers.append((peer, data, otherwise))
+        else:
+            self._outboxes.send(peer, data)
+
     def take(self) -> Batch:
         """Hand out the batch that gathered. Exactly one of `committed` and `refused` must follow."""
         batch = self._in_flight = self._gathering
@@ -85,9 +113,13 @@ class Ledger:
 
     def committed(self) -> None:
         """The batch in flight is durable."""
-        self._land(self._take_in_flight())
+        batch = self._take_in_flight()
+        self._land(batch)
+        for peer, data, _ in batch.answers:
+            if peer.connected:
+                self._outboxes.send(peer, data)
 
-    def refused(self, reason: bytes, jobs: dict[bytes, Job], handle_prefix: bytes) -> list[Job]:
+    def refused(self, reason: bytes) -> list[Job]:
         """The batch in flight could not be written.
 
         The submissions in it are answered with QUEUE_ERROR and `reason`, and their jobs returned: nobody was
@@ -99,16 +131,17 @@ class Ledger:
         answers: dict[bytes, bytes] = {}
         error = response(p.ERROR, b"QUEUE_ERROR\0" + reason)
         for number, record in batch.saved.items():
-            job = jobs.get(handle_prefix + b"%d" % number)
-            if job is None:
-                continue  # it ran meanwhile, so its acknowledgement tells the truth
+            job = batch.jobs[number]
             if job.serial == batch.serial:
                 job.serial = 0
-                gathering.saved.pop(number, None)
+                if gathering.saved.pop(number, None) is not None:
+                    del gathering.jobs[number]
                 refused.append(job)
                 answers[response(p.JOB_CREATED, job.handle)] = error
-            else:
-                gathering.saved.setdefault(number, record)
+            elif job.serial and number not in gathering.saved:
+                gathering.saved[number] = record
+                gathering.jobs[number] = job
+            # A job without a serial ended meanwhile, so its acknowledgement tells the truth.
         gathering.ended += batch.ended
         for key, value in batch.documents.items():
             gathering.documents.setdefault(key, value)
@@ -116,6 +149,9 @@ class Ledger:
             if peer.held is not None:
                 peer.held = [answers.get(item, item) for item in peer.held]
         self._land(batch)
+        for peer, _, otherwise in batch.answers:
+            if peer.connected:
+                self._outboxes.send(peer, otherwise)
         return refused
 
     def _take_in_flight(self) -> Batch:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..wire import packets as p
 from ..wire.codec import response, response_head
+from .results import COMPLETE, EXCEPTION
 from .state import Peer
 
 LARGE: Final = 32 * 1024
@@ -37,6 +39,15 @@ class Outboxes:
         else:
             self.send(peer, response_head(type, len(body)))
             self.send(peer, body)
+
+    def send_end(self, peer: Peer, kind: str, handle: bytes, data: bytes) -> None:
+        """Tell one client how a job ended; a client that asked for no exceptions gets WORK_FAIL for one."""
+        if kind == COMPLETE:
+            self.send_body(peer, p.WORK_COMPLETE, handle + b"\0" + data)
+        elif kind == EXCEPTION and peer.wants_exceptions:
+            self.send_body(peer, p.WORK_EXCEPTION, handle + b"\0" + data)
+        else:
+            self.send(peer, response(p.WORK_FAIL, handle))
 
     def hold(self, peer: Peer, serial: int, data: bytes) -> bool:
         """Append what must not be sent before the batch of that serial is committed.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from .state import Peer
+    from .state import Job, Peer
 
 QUEUED: Final = 0
 """A job that is to run, now or at its time."""
@@ -50,8 +50,11 @@ class Batch:
         self.saved: dict[int, JobRecord] = {}
         self.ended: list[int] = []
         self.documents: dict[tuple[str, str], bytes | None] = {}
-        # Peers that are told nothing more until the commit is done.
+        # The jobs behind `saved`, and the peers that are told nothing more until the commit is done.
+        self.jobs: dict[int, Job] = {}
         self.peers: list[Peer] = []
+        # Who is told what once the batch is durable, and what otherwise.
+        self.answers: list[tuple[Peer, bytes, bytes]] = []
 
     @property
     def is_empty(self) -> bool:

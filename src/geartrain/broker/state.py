@@ -5,10 +5,11 @@ The life of a job:
     =========  ==================================  =========================================================
     state      where it is                         leaves it when
     =========  ==================================  =========================================================
-    delayed    the broker's calendar               its time has come: it is queued
+    delayed    the calendar                        its time has come: it is queued
     queued     one of its function's three queues  a worker grabs it: running; its last client goes: dropped
     running    its worker's `running`              the worker ends it; the worker goes or takes too long:
-                                                   queued again, at the head
+                                                   queued again at the head, delayed, or dead
+    dead       the dead                            somebody requeues or drops it
     =========  ==================================  =========================================================
 
 The life of a worker (any peer that announced a function):
@@ -30,6 +31,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from .chain import Chain, Link
+from .policy import Policy
 
 HIGH: Final = 0
 NORMAL: Final = 1
@@ -68,8 +70,13 @@ class Job(Link):
         # Its last WORK_STATUS.
         self.numerator = 0
         self.denominator = 0
-        # How often a worker gave it back.
-        self.returns = 0
+        # How many attempts came to nothing; when and why, where a policy wants to know.
+        self.attempts = 0
+        self.history: list[tuple[float, str]] | None = None
+        # Seconds since the epoch: when it may run (0: at once), came, and was last assigned.
+        self.due = 0.0
+        self.queued_at = 0.0
+        self.started_at = 0.0
         # The batch that makes it durable; 0: none does.
         self.serial = 0
 
@@ -77,8 +84,11 @@ class Job(Link):
 class Function:
     """A name that workers announce, and its jobs."""
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, name: bytes, policy: Policy) -> None:
         self.name = name
+        self.policy = policy
+        # Jobs that may start now under the policy's rate.
+        self.tokens = 0.0
         self.queues: list[Chain] = [Chain(), Chain(), Chain()]
         # Jobs in the queues; jobs with a worker; all jobs, the delayed ones too.
         self.waiting = 0
@@ -94,6 +104,17 @@ class Function:
         self.workloads: dict[bytes, Job] = {}
         # Jobs that the function may hold for a submission of each priority to be taken; 0: no limit.
         self.limits: list[int] = [0, 0, 0]
+
+    def demand(self) -> int:
+        """How many workers it could use now: its waiting jobs, as far as its policy lets them run."""
+        demand = self.waiting
+        policy = self.policy
+        if demand:
+            if policy.concurrency:
+                demand = min(demand, policy.concurrency - self.running)
+            if policy.rate:
+                demand = min(demand, int(self.tokens))
+        return demand
 
     def append(self, job: Job) -> None:
         """Queue a job behind the others of its priority."""
@@ -158,6 +179,7 @@ class Peer:
         self.address = address
         self.fd = fd
         self.connection = connection
+        self.connected = True
         # Bytes to write, in order; whoever drives the broker takes them.
         self.outbox: list[bytes] = []
         # While an acknowledgement waits for its commit: it and all that follows it; and for each commit

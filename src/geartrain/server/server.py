@@ -79,6 +79,8 @@ class Server:
         documents = await self.journal.open()
         try:
             self.broker = self._make_broker(documents)
+            for document in documents:
+                self.broker.restore_document(document)
             self.commits = Commits(self.broker, self.journal, self.flush)
             async for records in self.journal.jobs():
                 for record in records:

@@ -1,0 +1,238 @@
+"""Functions that the job server does itself, for any client in any language.
+
+A job to one of them is answered at once, by no worker: a result is WORK_COMPLETE with JSON (but for
+`geartrain.result`, which answers as the job did that it asks for), a question that makes no sense is
+WORK_EXCEPTION with a sentence. Workloads are JSON too, but where a handle is all there is to say.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ..wire import packets as p
+from ..wire.codec import response
+from .jobs import Jobs
+from .ledger import Ledger
+from .outbox import Outboxes
+from .policy import Policy
+from .results import EXCEPTION
+from .state import Function, Job, Peer
+
+BUILTIN_PREFIX: Final = b"geartrain."
+"""What the names of all built-in functions begin with."""
+
+Builtin = Callable[[bytes], Any]
+"""Takes the workload, returns what JSON can hold or raises ValueError with a sentence."""
+
+
+class Builtins:
+    """The built-in functions of one broker. Others add theirs with `register`."""
+
+    def __init__(self, jobs: Jobs, outboxes: Outboxes, ledger: Ledger) -> None:
+        self._jobs = jobs
+        self._outboxes = outboxes
+        self._ledger = ledger
+        self._functions: dict[bytes, Builtin] = {
+            b"geartrain.outcome": self._outcome,
+            b"geartrain.function.list": self._function_list,
+            b"geartrain.function.set": self._function_set,
+            b"geartrain.dead.list": self._dead_list,
+            b"geartrain.dead.show": self._dead_show,
+            b"geartrain.dead.requeue": self._dead_requeue,
+            b"geartrain.dead.drop": self._dead_drop,
+        }
+
+    def register(self, name: str, builtin: Builtin) -> None:
+        """Add a function; its name begins with `geartrain.`."""
+        self._functions[name.encode()] = builtin
+
+    def knows(self, name: bytes) -> bool:
+        """Whether the server does that function itself."""
+        return name == b"geartrain.result" or name in self._functions
+
+    def run(self, peer: Peer, handle: bytes, name: bytes, workload: bytes, background: bool) -> None:
+        """Answer one job."""
+        self._outboxes.send(peer, response(p.JOB_CREATED, handle))
+        try:
+            if name == b"geartrain.result":
+                if not background:
+                    self._result(peer, handle, workload)
+                return
+            found = self._functions[name](workload)
+            answer = json.dumps(found).encode()
+        except ValueError as error:
+            if not background:
+                self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode())
+            return
+        if not background:
+            self._ledger.answer(
+                peer,
+                response(p.WORK_COMPLETE, handle + b"\0" + answer),
+                response(p.WORK_FAIL, handle),
+            )
+
+    # Kept results
+
+    def _result(self, peer: Peer, handle: bytes, workload: bytes) -> None:
+        """End as the job ended whose handle is the workload, at once or when it does."""
+        asked_for = workload.strip()
+        outcome = self._jobs.results.get(asked_for)
+        if outcome is not None:
+            self._outboxes.send_end(peer, outcome.kind, handle, outcome.data)
+            return
+        job = self._jobs.by_handle.get(asked_for)
+        if job is None:
+            raise ValueError(f"{asked_for.decode('utf-8', 'replace')}: no job or kept result has this handle")
+        self._jobs.wait_for(job, peer, handle)
+
+    def _outcome(self, workload: bytes) -> Any:
+        """`HANDLE` → what is known of the job now."""
+        handle = workload.strip()
+        outcome = self._jobs.results.get(handle)
+        if outcome is not None:
+            return outcome.describe()
+        job = self._jobs.by_handle.get(handle) or self._jobs.dead.get(handle)
+        if job is None:
+            return {"handle": handle.decode("utf-8", "replace"), "state": "unknown"}
+        return self._describe(job)
+
+    # Policies
+
+    def _function_list(self, workload: bytes) -> Any:
+        """Nothing → every function with its settings and numbers."""
+        jobs = self._jobs
+        dead: dict[Function, int] = {}
+        for job in jobs.dead.values():
+            dead[job.function] = dead.get(job.function, 0) + 1
+        return [
+            {
+                "function": _text(name),
+                "total": function.total,
+                "waiting": function.waiting,
+                "running": function.running,
+                "delayed": function.total - function.waiting - function.running,
+                "dead": dead.get(function, 0),
+                "workers": function.workers,
+                "settings": function.policy.settings(),
+            }
+            for name, function in sorted(jobs.functions.items())
+        ] + [
+            {"function": _text(name), "settings": policy.settings()}
+            for name, policy in sorted(jobs.policies.items())
+            if name not in jobs.functions
+        ]
+
+    def _function_set(self, workload: bytes) -> Any:
+        """`{"function": NAME, SETTING: VALUE, …}` → all its settings now."""
+        wanted = _object(workload)
+        name = _bytes(_take(wanted, "function"))
+        policy = Policy()
+        old = self._jobs.policies.get(name, self._jobs.default_policy)
+        policy.update(old.settings())
+        policy.update(wanted)
+        self._jobs.set_policy(name, policy)
+        return {"function": _text(name), "settings": policy.settings()}
+
+    # The dead
+
+    def _dead_list(self, workload: bytes) -> Any:
+        """`{"function": NAME, "limit": N}`, both optional → the dead jobs, oldest first."""
+        wanted = _object(workload)
+        limit = wanted.get("limit", 100)
+        if not isinstance(limit, int) or limit < 0:
+            raise ValueError(f"limit: expected a whole number, got {limit!r}")
+        found: list[Any] = []
+        for job in self._dead(wanted):
+            if len(found) == limit:
+                break
+            found.append(self._describe(job))
+        return found
+
+    def _dead_show(self, workload: bytes) -> Any:
+        """`{"handle": HANDLE}` → one dead job with its workload and every attempt."""
+        handle = _take(_object(workload), "handle")
+        job = self._jobs.dead.get(handle.encode())
+        if job is None:
+            raise ValueError(f"{handle}: no dead job has this handle")
+        found = self._describe(job)
+        try:
+            found["workload"] = job.workload.decode()
+        except UnicodeDecodeError:
+            found["workload_base64"] = base64.b64encode(job.workload).decode()
+        return found
+
+    def _dead_requeue(self, workload: bytes) -> Any:
+        """`{"handle": …}`, `{"function": …}` or `{"all": true}` → how many were queued again."""
+        return {"requeued": sum(map(self._jobs.requeue_dead, self._chosen_dead(workload)))}
+
+    def _dead_drop(self, workload: bytes) -> Any:
+        """`{"handle": …}`, `{"function": …}` or `{"all": true}` → how many were forgotten."""
+        return {"dropped": sum(map(self._jobs.drop_dead, self._chosen_dead(workload)))}
+
+    def _chosen_dead(self, workload: bytes) -> list[bytes]:
+        wanted = _object(workload)
+        if "handle" in wanted:
+            handle = _take(wanted, "handle").encode()
+            if handle not in self._jobs.dead:
+                raise ValueError(f"{handle.decode()}: no dead job has this handle")
+            return [handle]
+        if "function" not in wanted and wanted.get("all") is not True:
+            raise ValueError("name a 'handle', a 'function', or say 'all'")
+        return [job.handle for job in self._dead(wanted)]
+
+    def _dead(self, wanted: dict[str, Any]) -> Iterable[Job]:
+        jobs = list(self._jobs.dead.values())
+        if "function" not in wanted:
+            return jobs
+        name = _bytes(_take(wanted, "function"))
+        return [job for job in jobs if job.function.name == name]
+
+    def _describe(self, job: Job) -> dict[str, Any]:
+        if job.handle in self._jobs.dead:
+            state = "dead"
+        elif job.worker is not None:
+            state = "running"
+        else:
+            state = "queued" if job.queued else "delayed"
+        return {
+            "handle": _text(job.handle),
+            "function": _text(job.function.name),
+            "unique": _text(job.unique),
+            "state": state,
+            "numerator": job.numerator,
+            "denominator": job.denominator,
+            "attempts": job.attempts,
+            "due": job.due,
+            "queued_at": job.queued_at,
+            "started_at": job.started_at,
+            "history": [{"time": time, "reason": reason} for time, reason in job.history or []],
+        }
+
+
+def _object(workload: bytes) -> dict[str, Any]:
+    """A workload that is a JSON object; an empty one is an empty object."""
+    try:
+        found = json.loads(workload or b"{}")
+    except ValueError:
+        raise ValueError("the workload is not JSON") from None
+    if not isinstance(found, dict):
+        raise ValueError("the workload is not a JSON object")
+    return found
+
+
+def _take(wanted: dict[str, Any], key: str) -> str:
+    value = wanted.pop(key, None)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key!r} is missing")
+    return value
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

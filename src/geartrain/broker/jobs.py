@@ -1,0 +1,362 @@
+"""The life of a job: made, started, assigned, tried again, ended. The table is at the top of `state.py`."""
+
+from __future__ import annotations
+
+import json
+from heapq import heappop, heappush
+from typing import Final
+
+from ..wire import packets as p
+from ..wire.codec import response
+from .dispatch import Dispatch
+from .ledger import Ledger
+from .outbox import Outboxes
+from .policy import Policy
+from .records import DEAD, QUEUED, Document, JobRecord
+from .results import FAIL, Outcome, Results, load_outcome
+from .state import Function, Job, Peer
+
+MAX_DEAD: Final = 100_000
+"""Dead jobs that are kept at most; the oldest goes first."""
+MAX_HISTORY: Final = 100
+"""Attempts that a job's history tells of at most, the latest ones."""
+
+
+class Jobs:
+    """Every job, function and policy of one broker, and what becomes of them with time."""
+
+    def __init__(
+        self,
+        outboxes: Outboxes,
+        dispatch: Dispatch,
+        ledger: Ledger,
+        handle_prefix: bytes,
+        first_number: int,
+        now: float,
+        wall: float,
+    ) -> None:
+        self._outboxes = outboxes
+        self._dispatch = dispatch
+        self._ledger = ledger
+        self._handle_prefix = handle_prefix
+        self._next_number = first_number
+        self.now = now
+        self.wall = wall
+        self.by_handle: dict[bytes, Job] = {}
+        self.functions: dict[bytes, Function] = {}
+        # Jobs whose attempts are used up, oldest first.
+        self.dead: dict[bytes, Job] = {}
+        self.results = Results()
+        # Who is told how a background job ended: the peer, and the handle under which it asked.
+        self._waiters: dict[bytes, list[tuple[Peer, bytes]]] = {}
+        # What functions begin with, and what was set for some of them by name.
+        self.default_policy = Policy()
+        self.policies: dict[bytes, Policy] = {}
+        # Delayed jobs by the time they are due; the number only breaks ties.
+        self._calendar: list[tuple[float, int, Job]] = []
+        # Running jobs that have a time limit, and when it is over.
+        self._deadlines: dict[bytes, float] = {}
+        # Functions whose policy limits their rate.
+        self._paced: dict[bytes, Function] = {}
+
+    # Functions
+
+    def function(self, name: bytes) -> Function:
+        """The function of that name, made known if it is not."""
+        function = self.functions.get(name)
+        if function is None:
+            function = self.functions[name] = Function(name, self.policies.get(name, self.default_policy))
+            self._pace(function)
+        return function
+
+    def set_policy(self, name: bytes, policy: Policy) -> None:
+        """Give a function a policy of its own, for the jobs that are there too."""
+        self.policies[name] = policy
+        self._ledger.keep(Document("policy", name.decode("utf-8", "surrogateescape"), policy.dump()))
+        function = self.functions.get(name)
+        if function is not None:
+            function.policy = policy
+            self._pace(function)
+            self._dispatch.rebalance(function)
+
+    def _pace(self, function: Function) -> None:
+        if function.policy.rate:
+            function.tokens = function.policy.burst
+            self._paced[function.name] = function
+        else:
+            self._paced.pop(function.name, None)
+
+    # Coming
+
+    def find(self, function: Function, unique: bytes, workload: bytes) -> Job | None:
+        """The job that a submission coalesces with."""
+        if not unique:
+            return None
+        if unique == b"-":
+            return function.workloads.get(workload) if workload else None
+        return function.uniques.get(unique)
+
+    def create(
+        self, function: Function, unique: bytes, workload: bytes, priority: int, background: bool
+    ) -> Job:
+        """A new job with the next handle; nothing happens to it before `start`."""
+        job = Job(self.next_handle(), function, unique, workload, priority, background)
+        job.queued_at = self.wall
+        self._register(job)
+        return job
+
+    def next_handle(self) -> bytes:
+        """A handle that no other job has or had."""
+        handle = self._handle_prefix + b"%d" % self._next_number
+        self._next_number += 1
+        return handle
+
+    def __len__(self) -> int:
+        return len(self.by_handle)
+
+    def _register(self, job: Job) -> None:
+        function = job.function
+        self.by_handle[job.handle] = job
+        function.total += 1
+        unique = job.unique
+        if unique:
+            if unique != b"-":
+                function.uniques.setdefault(unique, job)
+            elif job.workload:
+                function.workloads.setdefault(job.workload, job)
+
+    def start(self, job: Job) -> None:
+        """Queue a job, now or when it is due."""
+        if job.due > self.wall:
+            heappush(self._calendar, (job.due, self._ledger.number_of(job), job))
+        else:
+            self._dispatch.queue(job, False)
+
+    def save(self, job: Job) -> None:
+        """Make a background job durable as it is now, for the first time or again."""
+        history = json.dumps(job.history).encode() if job.history else b""
+        self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
+
+    def restore(self, record: JobRecord) -> None:
+        """Take up a job that a journal kept."""
+        handle = self._handle_prefix + b"%d" % record.number
+        function = self.function(record.function)
+        job = Job(handle, function, record.unique, record.workload, record.priority, True)
+        job.reducer = record.reducer
+        job.due = record.due
+        job.serial = -1
+        job.queued_at = self.wall
+        if record.history:
+            job.history = [(float(time), str(reason)) for time, reason in json.loads(record.history)]
+            job.attempts = len(job.history)
+        self._next_number = max(self._next_number, record.number + 1)
+        if record.state == DEAD:
+            self.dead[handle] = job
+        else:
+            self._register(job)
+            self.start(job)
+
+    def restore_document(self, document: Document) -> None:
+        """Take up a policy or an outcome that a journal kept; other kinds belong to others."""
+        if document.kind == "policy":
+            policy = Policy()
+            policy.update(json.loads(document.value))
+            self.policies[document.key.encode("utf-8", "surrogateescape")] = policy
+        elif document.kind == "result":
+            self.results.put(load_outcome(document.value))
+
+    # Running
+
+    def assign(self, peer: Peer, function: Function) -> Job:
+        """Give a worker the function's next job; there must be one."""
+        job = self._dispatch.pop(function)
+        function.running += 1
+        if function.policy.rate:
+            function.tokens -= 1
+        job.worker = peer
+        job.started_at = self.wall
+        peer.running[job.handle] = job
+        timeout = peer.abilities[function.name].timeout or function.policy.timeout
+        if timeout:
+            self._deadlines[job.handle] = self.now + timeout
+        return job
+
+    def give_back(self, job: Job, reason: str) -> None:
+        """A job's worker is gone or took too long; try again, if anybody still wants it."""
+        self._take_from_worker(job)
+        if not job.clients and not job.background:
+            self.forget(job)
+        else:
+            self.try_again(job, reason)
+
+    def try_again(self, job: Job, reason: str) -> None:
+        """An attempt came to nothing. A job that no worker has waits again, or has used up its attempts."""
+        job.attempts += 1
+        job.numerator = job.denominator = 0
+        policy = job.function.policy
+        if policy.max_attempts and job.attempts >= policy.max_attempts:
+            self._use_up(job, reason)
+            return
+        if job.background and (policy.max_attempts or policy.backoff != "none"):
+            self._note(job, reason)
+            delay = policy.delay(job.attempts, job.handle)
+            job.due = self.wall + delay if delay else 0.0
+            self.save(job)
+            if delay:
+                self.start(job)
+                return
+        # It had its turn: it goes before those that had none yet.
+        self._dispatch.queue(job, True)
+
+    def _note(self, job: Job, reason: str) -> None:
+        job.history = [*(job.history or [])[-MAX_HISTORY + 1 :], (self.wall, reason)]
+
+    def _use_up(self, job: Job, reason: str) -> None:
+        """No attempt is left: clients are told that the job failed, and a background job is dead."""
+        failed = response(p.WORK_FAIL, job.handle)
+        for client in job.clients:
+            self._outboxes.send(client, failed)
+        if not job.background:
+            self.forget(job)
+            return
+        self._note(job, reason)
+        self._unregister(job)
+        job.clients = []
+        job.due = 0.0
+        while len(self.dead) >= MAX_DEAD:
+            self._ledger.end(self.dead.pop(next(iter(self.dead))))
+        self.dead[job.handle] = job
+        self.save(job)
+        self._conclude(job, FAIL, b"")
+
+    # Going
+
+    def end(self, job: Job, kind: str, data: bytes) -> None:
+        """A worker ended a job in one of the three ways."""
+        self._take_from_worker(job)
+        if job.background:
+            if kind in job.function.policy.retry:
+                text = data.decode("utf-8", "replace")[:200]
+                for client in job.clients:
+                    client.waits_for.pop(job.handle, None)
+                job.clients = []
+                self.try_again(job, f"{kind}: {text}" if text else kind)
+                return
+            self._conclude(job, kind, data)
+        self.forget(job)
+
+    def wait_for(self, job: Job, peer: Peer, handle: bytes) -> None:
+        """When the job has ended, end the job `handle` in the same way for that peer alone."""
+        self._waiters.setdefault(job.handle, []).append((peer, handle))
+
+    def stop_waiting(self, peer: Peer) -> None:
+        """A peer is gone; nobody waits on its behalf any more."""
+        for handle, waiters in list(self._waiters.items()):
+            waiters[:] = [waiter for waiter in waiters if waiter[0] is not peer]
+            if not waiters:
+                del self._waiters[handle]
+
+    def _conclude(self, job: Job, kind: str, data: bytes) -> None:
+        """A background job has ended for good: tell who waits for that, and keep it if the policy says so."""
+        if self._waiters:
+            for peer, handle in self._waiters.pop(job.handle, ()):
+                self._outboxes.send_end(peer, kind, handle, data)
+        keep = job.function.policy.keep_results
+        if not keep:
+            return
+        outcome = Outcome(
+            job.handle,
+            job.function.name,
+            kind,
+            data,
+            job.numerator,
+            job.denominator,
+            job.attempts + (kind != FAIL or job.handle not in self.dead),
+            job.queued_at,
+            job.started_at,
+            self.wall,
+            self.wall + keep,
+        )
+        for handle in self.results.put(outcome):
+            self._ledger.drop("result", handle.decode())
+        self._ledger.keep(Document("result", job.handle.decode(), outcome.dump()))
+
+    def _take_from_worker(self, job: Job) -> None:
+        worker = job.worker
+        if worker is None:
+            return
+        del worker.running[job.handle]
+        job.worker = None
+        function = job.function
+        function.running -= 1
+        if self._deadlines:
+            self._deadlines.pop(job.handle, None)
+        if function.policy.concurrency:
+            self._dispatch.rebalance(function)
+
+    def forget(self, job: Job) -> None:
+        """A job that no worker has is over: nothing of it stays."""
+        if job.queued:
+            self._dispatch.remove(job)
+        self._ledger.end(job)
+        self._unregister(job)
+
+    def _unregister(self, job: Job) -> None:
+        function = job.function
+        function.total -= 1
+        del self.by_handle[job.handle]
+        unique = job.unique
+        if unique:
+            if unique != b"-":
+                if function.uniques.get(unique) is job:
+                    del function.uniques[unique]
+            elif function.workloads.get(job.workload) is job:
+                del function.workloads[job.workload]
+        for client in job.clients:
+            client.waits_for.pop(job.handle, None)
+
+    # The dead
+
+    def requeue_dead(self, handle: bytes) -> bool:
+        """Give a dead job its attempts anew; false if there is none of that handle."""
+        job = self.dead.pop(handle, None)
+        if job is None:
+            return False
+        job.attempts = 0
+        job.history = None
+        self._register(job)
+        self.save(job)
+        self.start(job)
+        return True
+
+    def drop_dead(self, handle: bytes) -> bool:
+        """Forget a dead job; false if there is none of that handle."""
+        job = self.dead.pop(handle, None)
+        if job is None:
+            return False
+        self._ledger.end(job)
+        return True
+
+    # Time
+
+    def tick(self, now: float, wall: float) -> None:
+        """Time has passed: queue what is due, take back what took too long, let paced functions go on."""
+        passed = max(0.0, now - self.now)
+        self.now = now
+        self.wall = wall
+        calendar = self._calendar
+        while calendar and calendar[0][0] <= wall:
+            job = heappop(calendar)[2]
+            if job.handle in self.by_handle and not job.queued and job.worker is None:
+                job.due = 0.0
+                self._dispatch.queue(job, False)
+        if self._deadlines:
+            for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
+                self.give_back(self.by_handle[handle], "time-out")
+        for function in self._paced.values():
+            policy = function.policy
+            function.tokens = min(policy.burst, function.tokens + policy.rate * passed)
+            self._dispatch.rebalance(function)
+        if len(self.results):
+            for handle in self.results.expire(wall):
+                self._ledger.drop("result", handle.decode())
