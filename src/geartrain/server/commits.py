@@ -30,6 +30,7 @@ class Commits:
         self._journal = journal
         self._flush = flush
         self._task: asyncio.Task[None] | None = None
+        self._finishing = False
         self.failing = ""
         """Why the last commit failed; empty when it did not."""
 
@@ -40,6 +41,7 @@ class Commits:
 
     async def finish(self) -> None:
         """Commit what there is, and no more than once if it fails."""
+        self._finishing = True
         if self._task is not None:
             await asyncio.wait([self._task])
         if self._broker.commit_is_due:
@@ -49,6 +51,8 @@ class Commits:
         try:
             while self._broker.commit_is_due:
                 await self._commit()
+                if self._finishing:
+                    return
                 if self.failing:
                     await asyncio.sleep(RETRY_AFTER)
         finally:

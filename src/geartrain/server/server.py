@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -115,7 +116,7 @@ class Server:
     async def _listen(self, address: Address) -> None:
         backlog = self.options.backlog
         if address.path:
-            _remove_stale_socket(address.path)
+            _make_way(address.path)
             listener = await self._loop.create_unix_server(
                 lambda: Connection(self), address.path, backlog=backlog
             )
@@ -214,18 +215,21 @@ class Server:
         self._paths = []
 
 
-def _remove_stale_socket(path: str) -> None:
-    """Make way for a Unix socket whose earlier owner is gone; one that still answers is left alone."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
+def _make_way(path: str) -> None:
+    """Remove a Unix socket whose owner is gone; the event loop would remove one that answers, too.
+
+    Raises:
+        OSError: somebody answers there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(path)
+                except ConnectionRefusedError:
+                    os.unlink(path)
+                else:
+                    raise OSError(errno.EADDRINUSE, "address already in use", path)
 
 
 def serve(options: ServerOptions | None = None, on_ready: Callable[[Server], None] | None = None) -> None:

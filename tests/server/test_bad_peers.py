@@ -1,0 +1,97 @@
+"""Peers that send what they should not, or do not read what they are sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from geartrain.server import ServerOptions
+from tests.harness.processes import wait_until
+from tests.harness.rawwire import REQ, Packet, encode
+
+from .running import RunningServer
+
+
+@pytest.mark.parametrize("garbage", [b"\0XYZ" + bytes(8), b"\0\0\0\0" + bytes(8), b"\0RE!"])
+def test_bytes_that_are_no_packet_get_an_error_and_a_closed_connection(garbage: bytes) -> None:
+    with RunningServer() as running, running.connect() as canary:
+        with running.connect() as peer:
+            peer.send_bytes(garbage)
+            peer.expect_error("INVALID_PACKET")
+            peer.expect_closed()
+        canary.sync()
+        assert running.ask(lambda server: len(server.connections)) == 1
+
+
+def test_what_came_before_the_garbage_is_carried_out() -> None:
+    with RunningServer() as running:
+        with running.connect() as peer:
+            peer.send_bytes(encode(Packet.SUBMIT_JOB_BG, "f", "", "w") + b"\0NO!" + bytes(8))
+            peer.expect(Packet.JOB_CREATED)
+            peer.expect_error("INVALID_PACKET")
+            peer.expect_closed()
+        assert running.ask(lambda server: len(server.broker.jobs)) == 1
+
+
+def test_a_packet_over_the_limit_is_refused_from_its_header() -> None:
+    with RunningServer(ServerOptions(port=0, max_packet=1000)) as running, running.connect() as peer:
+        peer.send(Packet.ECHO_REQ, b"x" * 1000)
+        peer.expect(Packet.ECHO_RES)
+        peer.send_bytes(REQ + (16).to_bytes(4, "big") + (1001).to_bytes(4, "big"))
+        peer.expect_error("ARGUMENT_TOO_LARGE")
+        peer.expect_closed()
+
+
+def test_a_line_without_an_end_is_refused() -> None:
+    with RunningServer() as running, running.connect() as peer:
+        peer.send_bytes(b"x" * 10_000)
+        peer.expect_error("INVALID_PACKET")
+        peer.expect_closed()
+
+
+def test_a_malformed_packet_gets_an_error_and_the_connection_goes_on() -> None:
+    with RunningServer() as running, running.connect() as peer:
+        peer.send(Packet.SUBMIT_JOB, "only a function")
+        assert b"SUBMIT_JOB takes 3 arguments, got 1" in peer.expect_error("INVALID_PACKET")
+        peer.sync()
+
+
+def test_a_peer_that_does_not_read_is_paused_and_then_dropped() -> None:
+    """A client attached to a job gets its data whether it reads or not, so pausing alone can't hold it."""
+    limit = 4_000_000
+    with (
+        RunningServer(ServerOptions(port=0, max_outbox=limit)) as running,
+        running.connect() as client,
+        running.connect() as worker,
+        running.connect() as canary,
+    ):
+        worker.can_do("f")
+        handle = client.submit("f")
+        worker.grab()
+        sent = 0
+        while running.ask(lambda server: len(server.connections)) == 3:
+            worker.send(Packet.WORK_DATA, handle, b"x" * 1_000_000)
+            worker.sync()
+            sent += 1_000_000
+            assert sent < 20 * limit, "the reader that does not read was not dropped"
+        canary.sync()
+        worker.complete(handle)
+
+
+def test_a_producer_that_does_not_read_its_answers_is_read_no_further() -> None:
+    with RunningServer() as running, running.connect() as peer, running.connect() as canary:
+        peer.socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            peer.socket.sendall(encode(Packet.ECHO_REQ, b"x" * 100_000) * 1000)
+        canary.sync()
+        assert running.ask(lambda server: len(server.connections)) == 2
+
+
+def test_a_worker_that_vanishes_gives_its_job_back() -> None:
+    with RunningServer() as running, running.connect() as client, running.connect() as worker:
+        handle = client.submit("f", "w")
+        with running.connect() as dying:
+            dying.can_do("f")
+            assert dying.grab().handle == handle
+        worker.can_do("f")
+        wait_until(lambda: client.status(handle).running == b"0", "the job is queued again")
+        assert worker.grab().handle == handle

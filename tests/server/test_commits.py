@@ -1,0 +1,187 @@
+"""Acknowledged means durable: what peers are told, and when, while commits are slow or fail."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from geartrain.broker.records import Batch, Document, JobRecord
+from geartrain.errors import JournalError
+from geartrain.server import ServerOptions
+from tests.harness.processes import wait_until
+from tests.harness.rawwire import Packet
+
+from .running import RunningServer
+
+
+class GatedJournal:
+    """A journal that commits when it is told to, and fails when it is told to."""
+
+    durable = True
+    name = "gated"
+
+    def __init__(self) -> None:
+        self.open_gate = True
+        self.fails = False
+        self.kept: dict[int, JobRecord] = {}
+        self.batches: list[Batch] = []
+        self.waiting = 0
+
+    async def open(self) -> list[Document]:
+        return []
+
+    async def jobs(self) -> AsyncIterator[list[JobRecord]]:
+        yield list(self.kept.values())
+
+    async def commit(self, batch: Batch) -> None:
+        self.waiting += 1
+        while not self.open_gate:  # noqa: ASYNC110 - the test's thread opens it
+            await asyncio.sleep(0.001)
+        self.waiting -= 1
+        if self.fails:
+            raise JournalError("the disk is full")
+        self.batches.append(batch)
+        self.kept.update(batch.saved)
+        for number in batch.ended:
+            del self.kept[number]
+
+    async def close(self) -> None:
+        pass
+
+
+@contextmanager
+def _server(journal: GatedJournal) -> Iterator[RunningServer]:
+    with RunningServer(ServerOptions(port=0), journal) as running:
+        yield running
+        journal.open_gate = True
+
+
+def _wait_for_jobs(running: RunningServer, count: int) -> None:
+    wait_until(
+        lambda: running.ask(lambda server: len(server.broker.jobs)) == count, f"there are {count} jobs"
+    )
+
+
+def test_a_background_job_is_acknowledged_only_after_its_commit() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client:
+        client.sync()
+        journal.open_gate = False
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "w")
+        _wait_for_jobs(running, 1)
+        assert running.ask(lambda server: [peer.outbox for peer in server.broker.peers]) == [[]]
+        assert not select.select([client.socket], [], [], 0.05)[0]
+        assert journal.kept == {}
+        journal.open_gate = True
+        client.expect(Packet.JOB_CREATED)
+        assert len(journal.kept) == 1
+
+
+def test_what_follows_a_waiting_acknowledgement_waits_behind_it() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client, running.connect() as other:
+        client.sync()
+        journal.open_gate = False
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "background")
+        client.send(Packet.SUBMIT_JOB, "f", "", "foreground")
+        client.send(Packet.ECHO_REQ, "after")
+        other.sync()
+        other.submit("f", "another connection is not held up")
+        journal.open_gate = True
+        first = client.expect(Packet.JOB_CREATED)[0]
+        second = client.expect(Packet.JOB_CREATED)[0]
+        client.expect(Packet.ECHO_RES, "after")
+        assert int(first.rpartition(b":")[2]) < int(second.rpartition(b":")[2])
+
+
+def test_foreground_work_goes_on_while_a_commit_hangs() -> None:
+    journal = GatedJournal()
+    with (
+        _server(journal) as running,
+        running.connect() as client,
+        running.connect() as worker,
+        running.connect() as background,
+    ):
+        journal.open_gate = False
+        background.send(Packet.SUBMIT_JOB_BG, "other", "", "w")
+        worker.can_do("f")
+        handle = client.submit("f", "w")
+        worker.complete(worker.grab().handle, "result")
+        client.expect(Packet.WORK_COMPLETE, handle, "result")
+        journal.open_gate = True
+
+
+def test_a_job_that_ends_before_its_commit_is_never_written() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client, running.connect() as worker:
+        worker.can_do("f")
+        journal.open_gate = False
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "in flight")
+        wait_until(lambda: journal.waiting, "the commit is on its way")
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "gathers and ends")
+        _wait_for_jobs(running, 2)
+        for workload in (b"in flight", b"gathers and ends"):
+            job = worker.grab()
+            assert job.workload == workload
+            worker.complete(job.handle)
+        journal.open_gate = True
+        client.expect(Packet.JOB_CREATED)
+        client.expect(Packet.JOB_CREATED)
+        client.sync()
+    saved = [record.workload for batch in journal.batches for record in batch.saved.values()]
+    assert saved == [b"in flight"]
+    assert journal.kept == {}
+
+
+def test_a_failed_commit_refuses_its_submissions_and_nothing_else() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client, running.connect() as worker:
+        kept = client.submit("f", "kept", type=Packet.SUBMIT_JOB_BG)
+        journal.fails = True
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "refused")
+        assert client.expect_error("QUEUE_ERROR") == b"the disk is full"
+        assert client.status(kept).known == b"1"
+        foreground = client.submit("g", "still taken")
+        assert "disk is full" in running.ask(lambda server: server.commits.failing)
+        worker.can_do("f", "g")
+        assert worker.grab().handle == foreground
+        assert worker.grab().handle == kept
+        worker.grab_nothing()
+        worker.complete(kept)
+        journal.fails = False
+        client.submit("f", "again", type=Packet.SUBMIT_JOB_BG)
+        assert running.ask(lambda server: server.commits.failing) == ""
+    assert [record.workload for record in journal.kept.values()] == [b"again"]
+
+
+def test_a_refused_unique_is_refused_to_everybody_who_coalesced_with_it() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as one, running.connect() as two:
+        one.sync()
+        journal.open_gate = False
+        journal.fails = True
+        one.send(Packet.SUBMIT_JOB_BG, "f", "same", "w")
+        wait_until(lambda: journal.waiting, "the commit is on its way")
+        # It coalesces with a job that is being written, behind one that gathers.
+        two.send(Packet.SUBMIT_JOB_BG, "f", "other", "w")
+        two.send(Packet.SUBMIT_JOB_BG, "f", "same", "w")
+        _wait_for_jobs(running, 2)
+        with running.connect() as other:
+            other.sync()
+        journal.open_gate = True
+        one.expect_error("QUEUE_ERROR")
+        two.expect_error("QUEUE_ERROR")
+        two.expect_error("QUEUE_ERROR")
+        assert running.ask(lambda server: len(server.broker.jobs)) == 0
+
+
+def test_a_server_that_stops_commits_what_it_has() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client, running.connect() as worker:
+        worker.can_do("f")
+        client.submit("f", "w", type=Packet.SUBMIT_JOB_BG)
+        worker.send(Packet.WORK_COMPLETE, worker.grab().handle, "")
+        worker.sync()
+    assert journal.kept == {}
