@@ -2,16 +2,7 @@
 
 from .journal import Journal
 from .memory import MemoryJournal
+from .sqlite import SqliteJournal
+from .urls import default_journal_url, open_journal
 
-__all__ = ["Journal", "MemoryJournal", "open_journal"]
-
-
-def open_journal(url: str) -> Journal:
-    """The journal that a URL names: `memory` or `sqlite:PATH`.
-
-    Raises:
-        ValueError: the URL names no kind of journal that there is.
-    """
-    if url == "memory":
-        return MemoryJournal()
-    raise ValueError(f"{url!r} names no journal; there are 'memory' and 'sqlite:PATH'")
+__all__ = ["Journal", "MemoryJournal", "SqliteJournal", "default_journal_url", "open_journal"]

@@ -1,0 +1,388 @@
+"""The journal's file: opening and refusing it, writing it, and what happens when the disk fails.
+
+Everything here blocks and belongs to one thread; `sqlite.py` is what a server awaits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from collections.abc import Generator, Iterable
+from typing import Final
+
+from ..broker.records import Batch, Document, JobRecord
+from ..errors import JournalError
+from . import schema, table
+from .lock import Lock
+from .room import Ballast
+from .troubles import damaged, full, is_full, trouble
+
+BUSY_TIMEOUT: Final = 1.0
+"""Seconds that a commit waits for another program that locks the file, such as a `sqlite3` shell."""
+PAGE: Final = 4096
+"""Bytes of a page of a new file."""
+MERGE_AFTER: Final = 1000
+"""Pages in the write-ahead log after which a commit merges them into the database. It takes some
+milliseconds; the ballast is measured by it."""
+LOG_KEPT: Final = 16 * 1024 * 1024
+"""Bytes of the write-ahead log's file that stay after a batch that was larger."""
+CACHE: Final = 8 * 1024 * 1024
+"""Bytes of pages that a connection keeps."""
+
+_Identity = tuple[int, int]
+
+
+class JournalFile:
+    """One SQLite file with jobs.
+
+    Args:
+        path: where it is, or is to be.
+        max_bytes: what it may grow to; 0: as large as the disk allows.
+    """
+
+    def __init__(self, path: str, *, max_bytes: int = 0) -> None:
+        self.path = os.path.abspath(path)
+        self._max_pages = max(1, max_bytes // PAGE) if max_bytes else 0
+        self._lock = Lock(self.path)
+        self._ballast = Ballast(self.path)
+        self._connection: sqlite3.Connection | None = None
+        # Whether the last write failed in a way that a new connection may mend.
+        self._is_suspect = False
+        # The database and its write-ahead log as they were when they were opened.
+        self._database: _Identity | None = None
+        self._log: _Identity | None = None
+
+    # Opening and closing
+
+    def open(self) -> None:
+        """Take hold of the file, making or migrating it if need be.
+
+        Raises:
+            JournalError: it is in use, not a journal, damaged, or out of reach. Nothing was changed.
+        """
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise JournalError(
+                f"the folder of {self.path} can't be made ({error.strerror}): make it, or choose another path"
+            ) from error
+        self._lock.acquire()
+        try:
+            version = inspect(self.path)
+            if not os.path.exists(self.path):
+                # With the rights that SQLite then gives the files beside it: workloads are nobody's business.
+                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = self._connect()
+            try:
+                schema.migrate(connection, version)
+                _check(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise trouble(self.path, error) from error
+        except OSError as error:
+            self._lock.release()
+            raise JournalError(
+                f"{self.path} can't be made ({error.strerror}): choose a path where this user may write"
+            ) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        self._adopt(connection)
+        self._ballast.lay()
+
+    def close(self) -> None:
+        """Let go of the file. If it vanished meanwhile, it is put back first.
+
+        Raises:
+            JournalError: it could not be put back.
+        """
+        if self._connection is None:
+            return
+        try:
+            self._stay_in_place()
+        finally:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+            self._lock.release()
+
+    # Reading
+
+    def documents(self) -> list[Document]:
+        """Every document."""
+        try:
+            return table.documents(self._open_connection)
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+
+    def jobs(self) -> Generator[list[JobRecord], None, None]:
+        """Every job, oldest first, some thousands at a time. Nothing may be written meanwhile."""
+        return read(self._open_connection, self.path)
+
+    # Writing
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch as a whole; it is durable when this returns.
+
+        On a full disk a batch is refused if it holds new jobs or documents. What it says about older ones is
+        written all the same, in the room that is kept for that, so that it is not lost if the server ends
+        before the disk has room again. (It does no harm that it will be written again.)
+
+        Raises:
+            JournalError: nothing new of it was written. A later call may succeed.
+        """
+        self._stay_in_place()
+        try:
+            if self._is_suspect:
+                self._reconnect()
+            if self._ballast.lay() and self._ballast.allows(table.size_of(batch.saved.values())):
+                try:
+                    table.write(self._open_connection, batch.saved.values(), batch.ended, batch.documents)
+                    return
+                except sqlite3.Error as error:
+                    if not is_full(error):
+                        raise
+                    self._roll_back()
+            self._write_owed(batch)
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._is_suspect = not is_full(error)
+            raise trouble(self.path, error) from error
+
+    def _write_owed(self, batch: Batch) -> None:
+        """Write what a batch says about jobs and documents that were accepted before."""
+        self._ballast.give_up()
+        connection = self._open_connection
+        # A merged log is written from its beginning again, which takes no room.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        numbers = table.known(connection, batch.saved)
+        saved = [record for number, record in batch.saved.items() if number in numbers]
+        kept = {(document.kind, document.key) for document in table.documents(connection)}
+        documents = {key: value for key, value in batch.documents.items() if value is None or key in kept}
+        table.write(connection, saved, batch.ended, documents)
+        if len(saved) < len(batch.saved) or len(documents) < len(batch.documents):
+            raise full(self.path)
+
+    def compact(self) -> None:
+        """Give back the room that ended jobs took. It needs as much as the remaining ones take, meanwhile.
+
+        Raises:
+            JournalError: it failed; the journal is as it was.
+        """
+        self._ballast.give_up()
+        try:
+            self._open_connection.execute("VACUUM")
+            self._open_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+        finally:
+            self._ballast.lay()
+
+    # The connection
+
+    @property
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise RuntimeError(f"{self.path} is not open")
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=table.STATEMENTS,
+        )
+        try:
+            connection.execute(f"PRAGMA page_size = {PAGE}")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise JournalError(
+                    f"{self.path} is on a file system that can't share memory between processes, such as a "
+                    "network's: choose a path on a local disk"
+                )
+            for pragma in (
+                "synchronous = FULL",
+                f"wal_autocheckpoint = {MERGE_AFTER}",
+                f"journal_size_limit = {LOG_KEPT}",
+                f"cache_size = -{CACHE // 1024}",
+                "temp_store = MEMORY",
+                "cell_size_check = ON",
+                "trusted_schema = OFF",
+                # It would overwrite what is deleted, at the cost of every commit.
+                "secure_delete = OFF",
+                f"max_page_count = {self._max_pages}" if self._max_pages else "max_page_count",
+            ):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _adopt(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._is_suspect = False
+        self._database = _identity(self.path)
+        self._log = _identity(self.path + "-wal")
+
+    def _reconnect(self) -> None:
+        connection = self._connect()
+        with contextlib.suppress(sqlite3.Error):
+            self._open_connection.close()
+        self._adopt(connection)
+
+    def _roll_back(self) -> None:
+        connection = self._open_connection
+        if connection.in_transaction:
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._is_suspect = True
+
+    # A file that vanished while it was open
+
+    def _stay_in_place(self) -> None:
+        """See that the files that are open are still those at their paths, or put a copy there.
+
+        What was deleted is readable as long as it is open.
+
+        Raises:
+            JournalError: it can't be put back.
+        """
+        if _identity(self.path) == self._database and _identity(self.path + "-wal") == self._log:
+            return
+        found = _identity(self.path)
+        if found is not None and found != self._database:
+            raise JournalError(
+                f"another file took the place of {self.path} while it was in use: move that one away, and "
+                "the journal is put back by itself"
+            )
+        try:
+            self._put_back()
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path} was deleted and can't be put back yet: {error}") from error
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} was deleted and can't be put back yet ({error.strerror}): see that its folder "
+                "is there and can be written"
+            ) from error
+
+    def _put_back(self) -> None:
+        self._lock.acquire()
+        temporary = self.path + ".salvaged"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        copy = sqlite3.connect(temporary, isolation_level=None)
+        try:
+            self._open_connection.backup(copy)
+        finally:
+            copy.close()
+        _sync(temporary)
+        # A log that belongs to the old file must not meet the new one. The old connection's end deletes a log
+        # by its path too, so it comes before the new one's beginning.
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path + suffix)
+        os.replace(temporary, self.path)
+        _sync(os.path.dirname(self.path))
+        self._database = _identity(self.path)
+        with contextlib.suppress(sqlite3.Error):
+            self._open_connection.close()
+        self._adopt(self._connect())
+        self._ballast.is_laid = False
+        self._ballast.lay()
+
+
+def read(connection: sqlite3.Connection, path: str) -> Generator[list[JobRecord], None, None]:
+    """Every job of an open file, oldest first, some thousands at a time.
+
+    Raises:
+        JournalError: it can't be read, or holds something that was not written.
+    """
+    try:
+        with contextlib.closing(table.select(connection)) as cursor:
+            while records := table.fetch(cursor, path):
+                yield records
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+
+
+def inspect(path: str) -> int:
+    """The version of the format that a file has, without changing it; 0 if it is still to be made.
+
+    Raises:
+        JournalError: it is not a journal, or out of reach.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        found = None
+    except OSError as error:
+        raise JournalError(f"{path} is out of reach: {error.strerror}") from error
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise JournalError(f"{path} is {kind}: give the journal a path of its own")
+    if found is None or not found.st_size:
+        log = path + "-wal"
+        if os.path.exists(log) and os.path.getsize(log):
+            raise JournalError(
+                f"{path} is missing or empty, but {log} belongs to it and may hold jobs: put {path} back, or "
+                f"delete {log} to begin anew"
+            )
+        return 0
+    try:
+        with open(path, "rb") as file:
+            is_database = file.read(16) == b"SQLite format 3\0"
+    except OSError as error:
+        raise JournalError(f"{path} can't be read ({error.strerror}): check its permissions") from error
+    if not is_database:
+        raise JournalError(
+            f"{path} is not a journal, or its beginning is damaged: give the journal another path, or put a "
+            "copy back"
+        )
+    try:
+        with contextlib.closing(connect_to_read(path)) as connection:
+            return schema.version_of(connection, path)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+
+
+def connect_to_read(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing, also while a server writes."""
+    quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    url = f"file:{quoted}?mode=ro"
+    return sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+
+
+def _check(connection: sqlite3.Connection, path: str) -> None:
+    said = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+    if said != ["ok"]:
+        raise damaged(path, "; ".join(said))
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def paths_of(path: str) -> Iterable[str]:
+    """The journal's file and those beside it."""
+    return (path, path + "-wal", path + "-shm")

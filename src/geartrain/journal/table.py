@@ -1,0 +1,160 @@
+"""The journal's rows: how a batch is written with few statements, and how the jobs are read back.
+
+Few, because each statement's step gives up the interpreter's lock and has to wait for it again, up to
+`sys.getswitchinterval()` if the event loop is busy. A row each, as `executemany` does it, would make a commit
+of a hundred jobs wait a hundred times; here it waits four or five times, however many jobs there are.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from struct import Struct
+from typing import Any, Final
+from zlib import crc32
+
+from ..broker.records import Document, JobRecord
+from ..errors import JournalError
+
+MAX_BYTES: Final = 256 * 1024
+"""Workload bytes of one statement. SQLite copies what is bound, and a cached statement keeps the copy."""
+READ_ROWS: Final = 4096
+"""Rows that are read at once."""
+
+_COLUMNS: Final = "number, function, unique_key, workload, priority, due, reducer, state, history, checksum"
+_WIDTH: Final = 10
+_HEAD: Final = Struct("<qqdq")
+
+# The numbers of rows that there are statements for: a part of a batch is filled up to the next of them by
+# writing its last row again. So few statements serve all sizes, and they stay compiled.
+_SIZES: Final = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    *(step << shift for shift in range(1, 8) for step in (4, 5, 6, 7)),
+    1024,
+)
+_SAVE: Final = {
+    rows: f"INSERT OR REPLACE INTO job ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * rows)
+    for rows in _SIZES
+}
+_END: Final = "DELETE FROM job WHERE number IN (SELECT value FROM json_each(?))"
+_PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value) VALUES (?, ?, ?)"
+_REMOVE: Final = "DELETE FROM document WHERE kind = ? AND key = ?"
+
+STATEMENTS: Final = len(_SIZES) + 16
+"""Statements that a connection should keep compiled."""
+
+
+def checksum(record: Sequence[Any]) -> int:
+    """What a row's checksum has to be. Any bit that flips in the file shows, wherever it is."""
+    number, function, unique, workload, priority, due, reducer, state, history = record
+    head = crc32(_HEAD.pack(number, priority, due, state))
+    sum = crc32(workload, crc32(unique, crc32(function, head)))
+    return crc32(history, crc32(reducer, sum)) if reducer or history else sum
+
+
+def write(
+    connection: sqlite3.Connection,
+    saved: Iterable[JobRecord],
+    ended: Sequence[int],
+    documents: Mapping[tuple[str, str], bytes | None],
+) -> None:
+    """Write all of it or nothing. It is durable when this returns.
+
+    Raises:
+        sqlite3.Error: nothing was written; a transaction may still be open.
+    """
+    parts = list(_parts(list(saved)))
+    if len(parts) == 1 and not ended and not documents:
+        _save(connection, parts[0])  # a statement alone is a transaction
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for part in parts:
+        _save(connection, part)
+    if ended:
+        connection.execute(_END, (json.dumps(ended),))
+    for (kind, key), value in documents.items():
+        if value is None:
+            connection.execute(_REMOVE, (kind, key))
+        else:
+            connection.execute(_PUT, (kind, key, value))
+    connection.execute("COMMIT")
+
+
+def size_of(saved: Iterable[JobRecord]) -> int:
+    """The bytes of the jobs' workloads."""
+    return sum([len(record.workload) for record in saved])
+
+
+def _parts(saved: list[JobRecord]) -> Iterator[list[JobRecord]]:
+    if len(saved) <= _SIZES[-1] and size_of(saved) <= MAX_BYTES:
+        if saved:
+            yield saved
+        return
+    part: list[JobRecord] = []
+    size = 0
+    for record in saved:
+        size += len(record.workload)
+        if part and (size > MAX_BYTES or len(part) == _SIZES[-1]):
+            yield part
+            part = []
+            size = len(record.workload)
+        part.append(record)
+    yield part
+
+
+def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
+    rows = _SIZES[bisect_left(_SIZES, len(part))]
+    values = list(chain.from_iterable([(*record, checksum(record)) for record in part]))
+    values += values[-_WIDTH:] * (rows - len(part))
+    connection.execute(_SAVE[rows], values)
+
+
+def known(connection: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
+    """Those of the numbers that a job is kept under."""
+    found = connection.execute(
+        "SELECT number FROM job WHERE number IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(numbers)),),
+    )
+    return {number for (number,) in found}
+
+
+def select(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    """Every job, oldest first, to be read with `fetch`. Close the cursor before anything is written."""
+    return connection.execute(f"SELECT {_COLUMNS} FROM job ORDER BY number")
+
+
+def fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
+    """The next jobs, some thousands; none when there are no more.
+
+    Raises:
+        JournalError: one of them is not what was written.
+        sqlite3.Error: the file can't be read.
+    """
+    records = []
+    for row in cursor.fetchmany(READ_ROWS):
+        *values, expected = row
+        try:
+            found = checksum(values)
+        except Exception:  # a value of a wrong type or size
+            found = -1
+        if found != expected:
+            raise JournalError(
+                f"job {row[0]} in {path} is damaged: see `geartrain journal check`, and save the others with "
+                "`geartrain journal export --skip-damaged`"
+            )
+        records.append(JobRecord._make(values))
+    return records
+
+
+def documents(connection: sqlite3.Connection) -> list[Document]:
+    """Every document."""
+    return [Document(*row) for row in connection.execute("SELECT kind, key, value FROM document")]
