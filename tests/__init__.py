@@ -1,0 +1,1 @@
+"""Everything that is promised, checked. The rooms mirror those of the package."""

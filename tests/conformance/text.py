@@ -1,0 +1,24 @@
+"""Answers of the text protocol, cut up for the cases."""
+
+from __future__ import annotations
+
+from tests.harness.rawwire import RawPeer
+
+
+def function_status(peer: RawPeer, function: str) -> tuple[int, int, int]:
+    """A function's line in `status`: all its jobs, those that run, its workers. No line is three zeros."""
+    peer.send_text("status")
+    for line in peer.recv_lines():
+        name, *numbers = line.rsplit(b"\t", 3)
+        if name == function.encode():
+            total, running, workers = (int(number) for number in numbers)
+            return total, running, workers
+    return 0, 0, 0
+
+
+def worker_line(peer: RawPeer, function: str) -> str:
+    """The line in `workers` of the one that announced a function."""
+    peer.send_text("workers")
+    lines = [line.decode() for line in peer.recv_lines() if function.encode() in line]
+    assert len(lines) == 1, lines
+    return lines[0]

@@ -1,0 +1,1 @@
+"""What every room of tests uses: processes that are never left behind, job servers, and a raw wire peer."""
