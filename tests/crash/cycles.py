@@ -82,10 +82,11 @@ def run(journal: Path, cycles: int, seed: int) -> Account:
             for peer in (*submitters, *workers):
                 peer.start()
             time.sleep(chance.uniform(SHORTEST_LIFE, LONGEST_LIFE))
-            account.kills.append(time.monotonic())
             server.process.kill()
             for peer in (*submitters, *workers):
                 peer.finish()
+            # Only now: a worker may still have had jobs in its buffer.
+            account.kills.append(time.monotonic())
         for submitter in submitters:
             assert not submitter.refused, "a submission was refused"
             account.submitted |= submitter.submitted

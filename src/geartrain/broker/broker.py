@@ -28,6 +28,9 @@ MAX_UNIQUE: Final = 64
 MAX_HANDLE: Final = 63
 """Bytes of a handle, as in gearmand."""
 
+SHORTEST_TIMEOUT: Final = 1.0
+"""Seconds that a worker may give itself for a job at least, as in gearmand."""
+
 # What a submission's type says: priority, background.
 _SUBMISSIONS: Final[dict[int, tuple[int, bool]]] = {
     p.SUBMIT_JOB: (NORMAL, False),
@@ -111,7 +114,6 @@ class Broker:
             p.SUBMIT_JOB_SCHED: self._submit_sched,
             p.SUBMIT_REDUCE_JOB: self._submit_reduce,
             p.SUBMIT_REDUCE_JOB_BACKGROUND: self._submit_reduce,
-            p.ALL_YOURS: self._all_yours,
             p.TEXT: self._text,
             p.WRONG_WAY: self._wrong_way,
         }
@@ -139,7 +141,8 @@ class Broker:
         """A connected peer sent a packet or, with the type `TEXT`, a line."""
         handler = self._handlers.get(type)
         if handler is None:
-            # gearmand's own two sentences: a type that only servers send, and one that nobody does.
+            # gearmand's own two sentences: for a type that is known but has no use here (ALL_YOURS is
+            # refused, too), and for one that nobody knows.
             known = type in p.PACKETS
             self._error(
                 peer, b"INVALID_COMMAND", b"Command not expected" if known else b"Invalid command expected"
@@ -383,9 +386,10 @@ class Broker:
         self._dispatch.announce(peer, self.jobs.function(body), 0.0)
 
     def _can_do_timeout(self, peer: Peer, type: int, body: bytes) -> None:
-        # Milliseconds, as gearmand counts them; the protocol's page says seconds.
+        # Milliseconds and one second at least, as gearmand has it; the protocol's page says seconds.
         name, milliseconds = arguments(type, body)
-        timeout = max(_leading_int(milliseconds), 0) / 1000
+        timeout = _leading_int(milliseconds) / 1000
+        timeout = max(timeout, SHORTEST_TIMEOUT) if timeout > 0 else 0.0
         self._dispatch.announce(peer, self.jobs.function(name), timeout)
 
     def _cant_do(self, peer: Peer, type: int, body: bytes) -> None:
@@ -429,9 +433,6 @@ class Broker:
 
     def _echo(self, peer: Peer, type: int, body: bytes) -> None:
         self._outboxes.send_body(peer, p.ECHO_RES, body)
-
-    def _all_yours(self, peer: Peer, type: int, body: bytes) -> None:
-        """The sender will talk to this server alone; no server makes use of that."""
 
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
         self._outboxes.send(peer, answer(self, body))

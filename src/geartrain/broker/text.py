@@ -21,7 +21,7 @@ def answer(broker: Broker, line: bytes) -> bytes:
     """Carry out one line and return what to send back; a line that is not understood changes nothing."""
     words = line.split()
     if not words:
-        return b"ERR UNKNOWN_COMMAND Unknown+server+commandNULL\r\n"
+        return b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n"
     command = _COMMANDS.get(words[0].lower())
     if command is None:
         return b"ERR UNKNOWN_COMMAND Unknown+server+command" + words[0] + b"\r\n"
