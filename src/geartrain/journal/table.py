@@ -11,7 +11,6 @@ import json
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from struct import Struct
 from typing import Any, Final
 from zlib import crc32
@@ -45,6 +44,7 @@ _SAVE: Final = {
     rows: f"INSERT OR REPLACE INTO job ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * rows)
     for rows in _SIZES
 }
+_EMPTY: Final = bytearray()
 _END: Final = "DELETE FROM job WHERE number IN (SELECT value FROM json_each(?))"
 _PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value) VALUES (?, ?, ?)"
 _REMOVE: Final = "DELETE FROM document WHERE kind = ? AND key = ?"
@@ -56,9 +56,8 @@ STATEMENTS: Final = len(_SIZES) + 16
 def checksum(record: Sequence[Any]) -> int:
     """What a row's checksum has to be. Any bit that flips in the file shows, wherever it is."""
     number, function, unique, workload, priority, due, reducer, state, history = record
-    head = crc32(_HEAD.pack(number, priority, due, state))
-    sum = crc32(workload, crc32(unique, crc32(function, head)))
-    return crc32(history, crc32(reducer, sum)) if reducer or history else sum
+    head = _HEAD.pack(number, priority, due, state)
+    return crc32(b"".join((head, function, unique, workload, reducer, history)))
 
 
 def write(
@@ -113,7 +112,26 @@ def _parts(saved: list[JobRecord]) -> Iterator[list[JobRecord]]:
 
 def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
     rows = _SIZES[bisect_left(_SIZES, len(part))]
-    values = list(chain.from_iterable([(*record, checksum(record)) for record in part]))
+    values: list[Any] = []
+    # The module looks long for an adapter of each `bytes` that it binds, and takes a `bytearray` as it is.
+    functions: dict[bytes, bytearray] = {}
+    for record in part:
+        number, function, unique, workload, priority, due, reducer, state, history = record
+        name = functions.get(function)
+        if name is None:
+            name = functions[function] = bytearray(function)
+        values += (
+            number,
+            name,
+            bytearray(unique),
+            bytearray(workload),
+            priority,
+            due,
+            bytearray(reducer) if reducer else _EMPTY,
+            state,
+            bytearray(history) if history else _EMPTY,
+            checksum(record),
+        )
     values += values[-_WIDTH:] * (rows - len(part))
     connection.execute(_SAVE[rows], values)
 
