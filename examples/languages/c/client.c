@@ -15,13 +15,16 @@ int main(int argc, char *argv[])
   gearman_client_st *client = gearman_client_create(NULL);
   gearman_client_add_servers(client, servers ? servers : "127.0.0.1:4730");
 
-  size_t size = 0;
+  size_t size = strlen(text);
+  const char *workload = size > 0 ? text : NULL; /* the library takes an empty workload as NULL alone */
+  size_t result_size = 0;
   gearman_return_t ret;
-  char *result = gearman_client_do(client, "reverse", NULL /* no unique */, text, strlen(text), &size, &ret);
+  char *result =
+      gearman_client_do(client, "reverse", NULL /* no unique */, workload, size, &result_size, &ret);
 
   if (gearman_success(ret))
   {
-    printf("%.*s\n", (int)size, result ? result : ""); /* results are not terminated by a NUL */
+    printf("%.*s\n", (int)result_size, result ? result : ""); /* results are not terminated by a NUL */
   }
   else
   {
