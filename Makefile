@@ -56,6 +56,7 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 build/compiled/ready: $(VENV)/ready setup.py $(HOT)
 	@echo "Compiling wire/ and broker/ ..." >&2
 	@rm -rf build/compiled build/compiled-temp
+	@mkdir -p build
 	@GEARTRAIN_COMPILED=1 $(BIN)/python setup.py -q build --build-base build/compiled-temp \
 	    --build-lib build/compiled > build/compiled.log 2>&1 || { cat build/compiled.log >&2; exit 1; }
 	@for room in src/geartrain/*; do case $$room in */wire|*/broker|*/__pycache__) ;; \
