@@ -17,7 +17,7 @@ from ..errors import JournalError
 from . import schema, table
 from .lock import Lock
 from .room import Ballast
-from .troubles import damaged, full, is_full, trouble
+from .troubles import code_of, damaged, full, is_full, trouble
 
 BUSY_TIMEOUT: Final = 1.0
 """Seconds that a commit waits for another program that locks the file, such as a `sqlite3` shell."""
@@ -348,16 +348,30 @@ def inspect(path: str) -> int:
             "copy back"
         )
     try:
-        with contextlib.closing(connect_to_read(path)) as connection:
-            return schema.version_of(connection, path)
+        try:
+            return _version_of(path, "ro")
+        except sqlite3.OperationalError as error:
+            # Its making was interrupted, before it had a log; that has to be undone first.
+            if code_of(error) != sqlite3.SQLITE_READONLY:
+                raise
+            return _version_of(path, "rw")
     except sqlite3.Error as error:
         raise trouble(path, error) from error
 
 
+def _version_of(path: str, mode: str) -> int:
+    with contextlib.closing(_connect(path, mode)) as connection:
+        return schema.version_of(connection, path)
+
+
 def connect_to_read(path: str) -> sqlite3.Connection:
     """A connection that changes nothing, also while a server writes."""
+    return _connect(path, "ro")
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    url = f"file:{quoted}?mode=ro"
+    url = f"file:{quoted}?mode={mode}"
     return sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
 
 
