@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ STOP_PATIENCE: Final = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 SHOWN_OUTPUT: Final = 8 * 1024
 """Bytes from the end of a child's output that a failure shows."""
+
+_DIES_WITH_PARENT: Final = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 def wait_until(
@@ -62,7 +65,9 @@ def wait_for_port(host: str, port: int, timeout: float = DEFAULT_TIMEOUT) -> Non
 class Process:
     """A child process in a session of its own, as a context manager: when the block ends, it has ended too.
 
-    If the block raises, the end of the child's output is added to the exception as a note.
+    If the block raises, the end of the child's output is added to the exception as a note. Where the system
+    has `setpriv`, the child also ends when the thread that started it is gone, so that not even a killed
+    test run leaves it behind.
 
     Args:
         command: the program and its arguments.
@@ -79,11 +84,14 @@ class Process:
         stdin: int | IO[bytes] = subprocess.DEVNULL,
     ) -> None:
         self.command = [os.fspath(part) for part in command]
+        program = self.command[0]
+        if shutil.which(os.path.join(cwd or "", program) if os.sep in program else program) is None:
+            raise FileNotFoundError(program)
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self.popen = subprocess.Popen(
-                self.command,
+                [*_DIES_WITH_PARENT, *self.command],
                 stdin=stdin,
                 stdout=self._stdout,
                 stderr=self._stderr,
