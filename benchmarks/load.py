@@ -1,4 +1,4 @@
-"""A load generator for any Gearman job server: one process, one epoll loop, as little work per job as Python allows.
+"""A load generator for any Gearman job server: one process, one epoll loop, little work per job.
 
     python benchmarks/load.py PORT --mode foreground --clients 16 --workers 16 --window 16 --jobs 200000
 
@@ -162,9 +162,13 @@ def server_cpu(pid: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("port", type=int)
-    parser.add_argument("--mode", choices=["foreground", "background", "submit", "drain"], default="foreground")
+    parser.add_argument(
+        "--mode", choices=["foreground", "background", "submit", "drain"], default="foreground"
+    )
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--window", type=int, default=1)

@@ -61,16 +61,16 @@ def test_every_packet_type_there_is(server: JobServer, function: str) -> None:
         worker.grab_nothing()
         worker.send(Packet.PRE_SLEEP)
         worker.sync()
-        first = client.submit(function, "workload", unique="unique")
+        first = client.submit(function, "workload", unique=function)
         worker.expect(Packet.NOOP)
 
         # It says all it can of its jobs.
         worker.send(Packet.GRAB_JOB_UNIQ)
-        worker.expect(Packet.JOB_ASSIGN_UNIQ, first, function, "unique", "workload")
+        worker.expect(Packet.JOB_ASSIGN_UNIQ, first, function, function, "workload")
         worker.send(Packet.WORK_STATUS, first, 1, 2)
         client.expect(Packet.WORK_STATUS, first, 1, 2)
         assert client.status(first).denominator == b"2"
-        assert client.status_unique("unique").denominator == b"2"
+        assert client.status_unique(function).denominator == b"2"
         worker.send(Packet.WORK_WARNING, first, "warning")
         client.expect(Packet.WORK_WARNING, first, "warning")
         worker.send(Packet.WORK_DATA, first, "data")
