@@ -26,7 +26,7 @@ NAME: Final = b"geartrain-test-disk"
 
 _Pointer = ctypes.c_void_p
 _Open = ctypes.CFUNCTYPE(
-    ctypes.c_int, _Pointer, ctypes.c_char_p, _Pointer, ctypes.c_int, ctypes.POINTER(ctypes.c_int)
+    ctypes.c_int, _Pointer, _Pointer, _Pointer, ctypes.c_int, ctypes.POINTER(ctypes.c_int)
 )
 _Delete = ctypes.CFUNCTYPE(ctypes.c_int, _Pointer, ctypes.c_char_p, ctypes.c_int)
 _Close = ctypes.CFUNCTYPE(ctypes.c_int, _Pointer)
@@ -198,7 +198,8 @@ class _Shim:
         # For each open file, by its address: its path and SQLite's own methods.
         self._files: dict[int, tuple[str, _Methods]] = {}
 
-    def _open(self, vfs: int, name: bytes | None, file: int, flags: int, out_flags: Any) -> int:
+    def _open(self, vfs: int, name: int | None, file: int, flags: int, out_flags: Any) -> int:
+        # The name goes on as the address that it came as, since SQLite keeps that and reads it again later.
         result: int = self._original.open(vfs, name, file, flags, out_flags)
         if result == sqlite3.SQLITE_OK and name is not None:
             methods_at = _Pointer.from_address(file)
@@ -208,7 +209,7 @@ class _Shim:
             if patched is None:
                 patched = self._patched[address] = _Methods.from_buffer_copy(methods)
                 patched.close, patched.write, patched.truncate, patched.sync = self._callbacks
-            self._files[file] = (os.fsdecode(name), methods)
+            self._files[file] = (os.fsdecode(ctypes.string_at(name)), methods)
             methods_at.value = ctypes.addressof(patched)
         return result
 
