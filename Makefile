@@ -6,7 +6,7 @@ JOBS ?= 2
 HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py)
 # With a C compiler the hot path runs compiled, without one the same files run as they are.
 CC_FOUND := $(shell command -v cc)
-COMPILED := $(if $(CC_FOUND),build/compiled/ready)
+COMPILED := $(if $(CC_FOUND),build/compiled/linked)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
 .PHONY: demo test check format compiled crash simulate lock clean
@@ -28,7 +28,7 @@ format: $(VENV)/ready  ## rewrite the sources the way `make check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-compiled: build/compiled/ready  ## the hot path through mypyc, in build/compiled
+compiled: build/compiled/linked  ## the hot path through mypyc, in build/compiled
 
 crash: $(VENV)/ready $(COMPILED)  ## kill the server 200 times under load and count what is lost
 	$(AS_COMPILED) $(BIN)/python -m tests.crash --cycles $(or $(CYCLES),200) $(if $(SEED),--seed $(SEED))
@@ -51,7 +51,7 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# A copy of the whole package with the hot path as native modules; all of it is copied, since it is imported
+# A copy of the whole package with the hot path as native modules; all of it is there, since it is imported
 # in place of src/. Its other files are links, so that only an edit of the hot path asks for a compiler.
 build/compiled/ready: $(VENV)/ready setup.py $(HOT)
 	@echo "Compiling wire/ and broker/ ..." >&2
@@ -59,6 +59,9 @@ build/compiled/ready: $(VENV)/ready setup.py $(HOT)
 	@mkdir -p build
 	@GEARTRAIN_COMPILED=1 $(BIN)/python setup.py -q build --build-base build/compiled-temp \
 	    --build-lib build/compiled > build/compiled.log 2>&1 || { cat build/compiled.log >&2; exit 1; }
+	@touch $@
+
+build/compiled/linked: build/compiled/ready $(wildcard src/geartrain/*.py src/geartrain/*/__init__.py)
 	@for room in src/geartrain/*; do case $$room in */wire|*/broker|*/__pycache__) ;; \
 	    *) rm -rf build/compiled/geartrain/$${room##*/} && ln -s $(CURDIR)/$$room build/compiled/geartrain/ ;; esac; done
 	@touch $@

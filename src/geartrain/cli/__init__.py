@@ -1,0 +1,53 @@
+"""The `geartrain` command. Each family of commands is a file with an `app` of its own, gathered here.
+
+A family's file imports what it runs with inside its functions, so that no command pays for another's start.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import serve
+from .exits import EXIT_CODES
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="geartrain",
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+)
+# An app that has a name becomes a command with commands of its own, the others' commands join the root.
+for family in (serve.app,):
+    app.add_typer(family)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ..version import __version__, form
+
+        typer.echo(f"geartrain {__version__} ({form()})")
+        raise typer.Exit()
+
+
+@app.callback()
+def geartrain(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and form.")
+    ] = False,
+) -> None:
+    """Geartrain, a complete Gearman system: job server, worker, client.
+
+    Start with `geartrain demo`, or with `geartrain serve` in one terminal, a worker in another, and
+    `geartrain submit` in a third.
+    """
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names, and exit with its code."""
+    app()

@@ -1,0 +1,1 @@
+"""The geartrain command, as its users run it."""
