@@ -15,6 +15,7 @@ from ..wire import packets as p
 from ..wire.codec import arguments, response, response_head
 from .builtins import BUILTIN_PREFIX, Builtins
 from .dispatch import Dispatch
+from .handles import Handles
 from .jobs import Jobs
 from .ledger import Ledger
 from .outbox import LARGE, Outboxes
@@ -81,8 +82,9 @@ class Broker:
 
         self._outboxes = Outboxes()
         self._dispatch = Dispatch(self._outboxes)
-        self._ledger = Ledger(handle_prefix, self._outboxes, durable)
-        self.jobs = Jobs(self._outboxes, self._dispatch, self._ledger, handle_prefix, first_number, now, wall)
+        self._handles = Handles(handle_prefix, first_number)
+        self._ledger = Ledger(self._handles, self._outboxes, durable)
+        self.jobs = Jobs(self._outboxes, self._dispatch, self._ledger, self._handles, now, wall)
         self.functions = self.jobs.functions
         # Reads the five fields of SUBMIT_JOB_SCHED: seconds since the epoch of the next time after the
         # given one that they describe, or ValueError with a sentence. Without it the packet is refused.
@@ -274,7 +276,8 @@ class Broker:
             return
         jobs = self.jobs
         if name.startswith(BUILTIN_PREFIX) and self.builtins.knows(name):
-            self.builtins.run(peer, jobs.next_handle(), name, workload, background)
+            handle = self._handles.handle(self._handles.next_number())
+            self.builtins.run(peer, handle, name, workload, background)
             return
         function = jobs.function(name)
         job = jobs.find(function, unique, workload)
@@ -294,9 +297,9 @@ class Broker:
                 jobs.save(job)
             self._ledger.acknowledge(peer, job)
         else:
-            job.clients.append(peer)
+            job.add_client(peer)
             peer.waits_for[job.handle] = job
-            self._outboxes.send(peer, response(p.JOB_CREATED, job.handle))
+            self._outboxes.send(peer, self._handles.created(job.handle))
         if is_new:
             jobs.start(job)
 

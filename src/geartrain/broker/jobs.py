@@ -9,6 +9,7 @@ from typing import Final
 from ..wire import packets as p
 from ..wire.codec import response
 from .dispatch import Dispatch
+from .handles import Handles
 from .ledger import Ledger
 from .outbox import Outboxes
 from .policy import Policy
@@ -30,19 +31,16 @@ class Jobs:
         outboxes: Outboxes,
         dispatch: Dispatch,
         ledger: Ledger,
-        handle_prefix: bytes,
-        first_number: int,
+        handles: Handles,
         now: float,
         wall: float,
     ) -> None:
         self._outboxes = outboxes
         self._dispatch = dispatch
         self._ledger = ledger
-        self._handle_prefix = handle_prefix
-        self._next_number = first_number
         self.now = now
         self.wall = wall
-        self.by_handle: dict[bytes, Job] = {}
+        self.by_handle = handles
         self.functions: dict[bytes, Function] = {}
         # Jobs whose attempts are used up, oldest first.
         self.dead: dict[bytes, Job] = {}
@@ -100,23 +98,18 @@ class Jobs:
         self, function: Function, unique: bytes, workload: bytes, priority: int, background: bool
     ) -> Job:
         """A new job with the next handle; nothing happens to it before `start`."""
-        job = Job(self.next_handle(), function, unique, workload, priority, background)
+        number = self.by_handle.next_number()
+        job = Job(number, self.by_handle.handle(number), function, unique, workload, priority, background)
         job.queued_at = self.wall
         self._register(job)
         return job
-
-    def next_handle(self) -> bytes:
-        """A handle that no other job has or had."""
-        handle = self._handle_prefix + b"%d" % self._next_number
-        self._next_number += 1
-        return handle
 
     def __len__(self) -> int:
         return len(self.by_handle)
 
     def _register(self, job: Job) -> None:
         function = job.function
-        self.by_handle[job.handle] = job
+        self.by_handle.add(job)
         function.total += 1
         unique = job.unique
         if unique:
@@ -128,7 +121,7 @@ class Jobs:
     def start(self, job: Job) -> None:
         """Queue a job, now or when it is due."""
         if job.due > self.wall:
-            heappush(self._calendar, (job.due, self._ledger.number_of(job), job))
+            heappush(self._calendar, (job.due, job.number, job))
         else:
             self._dispatch.queue(job, False)
 
@@ -139,9 +132,9 @@ class Jobs:
 
     def restore(self, record: JobRecord) -> None:
         """Take up a job that a journal kept."""
-        handle = self._handle_prefix + b"%d" % record.number
+        handle = self.by_handle.handle(record.number)
         function = self.function(record.function)
-        job = Job(handle, function, record.unique, record.workload, record.priority, True)
+        job = Job(record.number, handle, function, record.unique, record.workload, record.priority, True)
         job.reducer = record.reducer
         job.due = record.due
         job.serial = -1
@@ -149,7 +142,7 @@ class Jobs:
         if record.history:
             job.history = [(float(time), str(reason)) for time, reason in json.loads(record.history)]
             job.attempts = len(job.history)
-        self._next_number = max(self._next_number, record.number + 1)
+        self.by_handle.skip(record.number)
         if record.state == DEAD:
             self.dead[handle] = job
         else:
@@ -304,7 +297,7 @@ class Jobs:
     def _unregister(self, job: Job) -> None:
         function = job.function
         function.total -= 1
-        del self.by_handle[job.handle]
+        self.by_handle.remove(job)
         unique = job.unique
         if unique:
             if unique != b"-":
@@ -352,7 +345,9 @@ class Jobs:
                 self._dispatch.queue(job, False)
         if self._deadlines:
             for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
-                self.give_back(self.by_handle[handle], "time-out")
+                late = self.by_handle.get(handle)
+                if late is not None:
+                    self.give_back(late, "time-out")
         for function in self._paced.values():
             policy = function.policy
             function.tokens = min(policy.burst, function.tokens + policy.rate * passed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..wire import packets as p
 from ..wire.codec import response
+from .handles import Handles
 from .outbox import Outboxes
 from .records import Batch, Document, JobRecord
 from .state import Job, Peer
@@ -17,13 +18,13 @@ class Ledger:
     """The batches of one broker.
 
     Args:
-        handle_prefix: what a handle holds before its number.
+        handles: who knows the handles of its jobs.
         outboxes: where acknowledgements go.
         durable: whether there is a journal to write to; without one nothing is gathered.
     """
 
-    def __init__(self, handle_prefix: bytes, outboxes: Outboxes, durable: bool) -> None:
-        self._number_at = len(handle_prefix)
+    def __init__(self, handles: Handles, outboxes: Outboxes, durable: bool) -> None:
+        self._handles = handles
         self._durable = durable
         self._outboxes = outboxes
         self._gathering = Batch(1)
@@ -37,10 +38,6 @@ class Ledger:
         gathering = self._gathering
         return self._in_flight is None and (bool(gathering.peers) or not gathering.is_empty)
 
-    def number_of(self, job: Job) -> int:
-        """The number in a job's handle, under which a journal keeps it."""
-        return int(job.handle[self._number_at :])
-
     def save(self, job: Job, state: int, history: bytes) -> None:
         """Write a job, for the first time or again, with the batch that gathers."""
         if not self._durable:
@@ -48,7 +45,7 @@ class Ledger:
         batch = self._gathering
         if not job.serial:
             job.serial = batch.serial
-        number = self.number_of(job)
+        number = job.number
         batch.jobs[number] = job
         batch.saved[number] = JobRecord(
             number,
@@ -77,7 +74,7 @@ class Ledger:
         if not job.serial:
             return
         batch = self._gathering
-        number = self.number_of(job)
+        number = job.number
         if batch.saved.pop(number, None) is not None:
             del batch.jobs[number]
         if job.serial < batch.serial:
@@ -86,7 +83,7 @@ class Ledger:
 
     def acknowledge(self, peer: Peer, job: Job) -> None:
         """Send JOB_CREATED for a background job, at once if it is durable and with its commit if not."""
-        created = response(p.JOB_CREATED, job.handle)
+        created = self._handles.created(job.handle)
         serial = job.serial
         if serial <= self._ended:
             self._outboxes.send(peer, created)

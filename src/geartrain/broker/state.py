@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from mypy_extensions import mypyc_attr
+
 from .chain import Chain, Link
 from .policy import Policy
 
@@ -38,12 +40,21 @@ NORMAL: Final = 1
 LOW: Final = 2
 PRIORITIES: Final = 3
 
+# Shared by all jobs that nobody waits for, which background jobs are: never appended to.
+_NOBODY: Final[list[Peer]] = []
 
+
+@mypyc_attr(acyclic=True)
 class Job(Link):
-    """One job, from its submission to its end. As a link it is in one of its function's queues."""
+    """One job, from its submission to its end. As a link it is in one of its function's queues.
+
+    There may be millions of them, so they are kept small, and compiled they are none of the cyclic
+    collector's business: what ties them together is undone when they end.
+    """
 
     def __init__(
         self,
+        number: int,
         handle: bytes,
         function: Function,
         unique: bytes,
@@ -52,6 +63,8 @@ class Job(Link):
         background: bool,
     ) -> None:
         super().__init__()
+        # Its handle, and the number in it, which orders jobs by age.
+        self.number = number
         self.handle = handle
         self.function = function
         # Empty: never coalesces. b"-": the workload is the unique.
@@ -60,8 +73,8 @@ class Job(Link):
         self.priority = priority
         # Somebody was promised that the job runs whoever stays connected.
         self.background = background
-        # Who gets its events, once for each submission that it answers.
-        self.clients: list[Peer] = []
+        # Who gets its events, once for each submission that it answers. See `add_client`.
+        self.clients = _NOBODY
         # Who runs it; None while it is queued or delayed.
         self.worker: Peer | None = None
         self.queued = False
@@ -79,6 +92,13 @@ class Job(Link):
         self.started_at = 0.0
         # The batch that makes it durable; 0: none does.
         self.serial = 0
+
+    def add_client(self, peer: Peer) -> None:
+        """From now on the peer gets the job's events, once more if it does already."""
+        if self.clients:
+            self.clients.append(peer)
+        else:
+            self.clients = [peer]
 
 
 class Function:
@@ -147,6 +167,7 @@ class Function:
         return job
 
 
+@mypyc_attr(acyclic=True)
 class Ability(Link):
     """One peer can do one function. As a link it is in the function's sleepers.
 

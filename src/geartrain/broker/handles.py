@@ -1,0 +1,132 @@
+"""Jobs by their handle, `H:host:number`.
+
+Numbers are given out in order, so jobs are kept in pages of consecutive numbers instead of a dict: a million
+of them cost eight bytes each, adding one costs the same however many there are, and when a page's last job
+is gone, so is its memory. (A dict of handles takes ten times that, copies itself as it grows, and never
+gives anything back.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..wire import packets as p
+from ..wire.codec import response_head
+from .state import Job
+
+_PAGE_BITS: Final = 8
+_PAGE: Final = 1 << _PAGE_BITS
+"""Jobs in a page."""
+
+
+class _Page:
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.jobs: list[Job | None] = [None] * _PAGE
+        self.count = 0
+
+
+class Handles:
+    """Gives out handles and finds the jobs that have them.
+
+    Args:
+        prefix: what a handle holds before its number.
+        first_number: the first number to give out.
+    """
+
+    def __init__(self, prefix: bytes, first_number: int) -> None:
+        self._prefix = prefix
+        self._next_number = first_number
+        # The newest page stays while it is empty, or a server with one job at a time would make one for each;
+        # and the page that a job left last, since the next one is likely to be its neighbour.
+        self._newest = _Page(-1)
+        self._left = self._newest
+        self._pages: dict[int, _Page] = {-1: self._newest}
+        self._count = 0
+        # The header of JOB_CREATED for handles of the length that they have nowadays.
+        self._created_length = len(prefix) + len(str(first_number))
+        self._created_head = response_head(p.JOB_CREATED, self._created_length)
+
+    def next_number(self) -> int:
+        """A number that no other job has or had."""
+        number = self._next_number
+        self._next_number = number + 1
+        return number
+
+    def skip(self, number: int) -> None:
+        """A job of an earlier run has this number; give out larger ones only."""
+        if number >= self._next_number:
+            self._next_number = number + 1
+
+    def handle(self, number: int) -> bytes:
+        """The handle of that number."""
+        return self._prefix + b"%d" % number
+
+    def created(self, handle: bytes) -> bytes:
+        """JOB_CREATED for one of these handles."""
+        if len(handle) == self._created_length:
+            return self._created_head + handle
+        return response_head(p.JOB_CREATED, len(handle)) + handle
+
+    # As with a dict whose keys are handles
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, handle: bytes) -> bool:
+        return self.get(handle) is not None
+
+    def get(self, handle: bytes) -> Job | None:
+        """The job of that handle, if there is one."""
+        digits = handle[len(self._prefix) :]
+        if not (digits.isdigit() and len(digits) < 20 and handle.startswith(self._prefix)):
+            return None
+        number = int(digits)
+        page = self._pages.get(number >> _PAGE_BITS)
+        job = None if page is None else page.jobs[number & (_PAGE - 1)]
+        # Equal as bytes, too: a zero before the number makes it another handle.
+        return job if job is not None and job.handle == handle else None
+
+    def values(self) -> Iterator[Job]:
+        """Every job, roughly in the order of their numbers; none may come or go meanwhile."""
+        for page in self._pages.values():
+            for job in page.jobs:
+                if job is not None:
+                    yield job
+
+    def add(self, job: Job) -> None:
+        """Take in a job under the number that it has."""
+        key = job.number >> _PAGE_BITS
+        page = self._newest
+        if page.key != key:
+            page = self._open(key)
+        page.jobs[job.number & (_PAGE - 1)] = job
+        page.count += 1
+        self._count += 1
+
+    def remove(self, job: Job) -> None:
+        """Let go of a job; it must be there."""
+        key = job.number >> _PAGE_BITS
+        page = self._left
+        if page.key != key:
+            page = self._left = self._pages[key]
+        page.jobs[job.number & (_PAGE - 1)] = None
+        page.count -= 1
+        self._count -= 1
+        if not page.count and page is not self._newest:
+            del self._pages[key]
+            self._left = self._newest
+
+    def _open(self, key: int) -> _Page:
+        """The page of that key, made if need be."""
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = _Page(key)
+        newest = self._newest
+        if key > newest.key:
+            if not newest.count:
+                del self._pages[newest.key]
+                self._left = page
+            self._newest = page
+        return page
