@@ -25,6 +25,11 @@ def response(type: int, body: bytes = b"") -> bytes:
     return _RESPONSE_HEADS[type] + len(body).to_bytes(4, "big") + body
 
 
+def request_head(type: int, size: int) -> bytes:
+    """The header alone, for a body of `size` bytes that is written after it without being copied."""
+    return _REQUEST_HEADS[type] + size.to_bytes(4, "big")
+
+
 def response_head(type: int, size: int) -> bytes:
     """The header alone, for a body of `size` bytes that is written after it without being copied."""
     return _RESPONSE_HEADS[type] + size.to_bytes(4, "big")

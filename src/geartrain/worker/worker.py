@@ -1,0 +1,205 @@
+"""The worker as a program writes it: its functions, and running until it is told to stop."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from ..wire.address import parse_address
+from .functions import Function, Functions, Handler
+from .job import Job
+from .loop import Loop
+from .signals import StopAtOnce, stopped_by_signals
+
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
+class Worker:
+    """Does the jobs of its functions, for all its job servers at once.
+
+    ```python
+    worker = Worker("127.0.0.1:4730")
+
+    @worker.function("reverse")
+    def reverse(job):
+        return job.workload[::-1]
+
+    worker.run()
+    ```
+
+    A handler is called with a `Job`, one job at a time. What it returns is the result: bytes, text (sent as
+    UTF-8) or None (an empty result). It may be a coroutine function; its coroutines run on one event loop.
+
+    - `JobFailed` raised in a handler fails the job without a reason (WORK_FAIL).
+    - Any other exception ends the job as an exception (WORK_EXCEPTION). The client is told its message, the
+      worker's log has the traceback. The message stands alone (``division by zero``), as clients in other
+      languages expect it; only where it is empty, or the key of a KeyError, the type is told with it.
+    - `JobException` raised in a handler tells the client exactly its `data`.
+    - A result of another type ends the job as an exception that names the type.
+
+    The worker is connected to all its servers at the same time and takes turns between those that have jobs.
+    One that cannot be reached is tried again, after pauses that grow to 10 seconds, while the worker goes on
+    with the others. A server that accepts connections but has stopped answering is noticed within a minute
+    while the worker waits for jobs. While a handler runs the connection just waits: if it breaks, the job's
+    next event raises `JobLostError`, or its result is dropped. Its server gives the job to another worker.
+
+    Args:
+        servers: where the job servers are: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`, or
+            several of these. The default port is 4730.
+        client_id: what the servers list this worker as (`geartrain workers`, `gearadmin --workers`). Without
+            one it is the host's name and the process id, as in ``host-4711``.
+        prefix: goes before the name of every function, with a tab between them, as the other libraries have
+            it. A client with the same prefix reaches them.
+        connect_timeout: seconds that an attempt to connect to a server may take.
+    """
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = "127.0.0.1",
+        *,
+        client_id: str = "",
+        prefix: str = "",
+        connect_timeout: float = 5.0,
+    ) -> None:
+        texts = [servers] if isinstance(servers, str) else list(servers)
+        if not texts:
+            raise ValueError("a worker needs a job server to work for, none is given")
+        self._addresses = list(dict.fromkeys(parse_address(text) for text in texts))
+        if any(character.isspace() or character == "\0" for character in client_id):
+            raise ValueError(f"a client id may not hold spaces, the servers list it in a line: {client_id!r}")
+        self._client_id = client_id
+        self._connect_timeout = connect_timeout
+        self._functions = Functions(prefix)
+        # `run` may be called in several threads; each has a loop of its own.
+        self._lock = threading.Lock()
+        self._loops: list[Loop] = []
+        # The one that `work_one` goes on with.
+        self._one: Loop | None = None
+
+    # Functions
+
+    def function(self, name: str, *, timeout: float | None = None) -> Callable[[HandlerT], HandlerT]:
+        """Make the decorated function the handler of `name`. The arguments are those of `register`."""
+
+        def register(handler: HandlerT) -> HandlerT:
+            self.register(name, handler, timeout=timeout)
+            return handler
+
+        return register
+
+    def register(self, name: str, handler: Handler, *, timeout: float | None = None) -> None:
+        """Do the jobs of a function from now on; while the worker runs, its servers are told at once.
+
+        A handler that was registered before under this name is replaced.
+
+        Args:
+            name: the function's name, without the worker's prefix.
+            handler: called with each `Job`; see the class.
+            timeout: seconds that a job may take, rounded up to milliseconds (CAN_DO_TIMEOUT). When they are
+                over the server gives the job to another worker; this handler is not stopped, but its next
+                event raises `JobLostError` and its result is dropped. gearmand and Geartrain make it one
+                second at least; Gearman::Server takes the milliseconds for seconds. None: no limit.
+        """
+        self._functions.add(Function(name, handler, timeout))
+        self._wake()
+
+    def unregister(self, name: str) -> None:
+        """Do no more jobs of a function; while the worker runs, its servers are told at once (CANT_DO).
+
+        A job of it that is running, or was assigned just now, is still done.
+
+        Raises:
+            KeyError: no function of this name is registered.
+        """
+        self._functions.remove(name)
+        self._wake()
+
+    # Working
+
+    def run(self, max_jobs: int | None = None) -> int:
+        """Do jobs until told to stop; returns how many were done.
+
+        Called in the main thread it stops on SIGTERM and SIGINT: at the first signal when the job in hand is
+        done, at the second at once, with `SystemExit`; the server then gives the job to another worker. In
+        any thread `stop` stops it. It may run in several threads at once: each has its own connections.
+
+        Args:
+            max_jobs: stop after so many jobs. None: go on.
+        """
+        if max_jobs is not None and max_jobs < 0:
+            raise ValueError(f"max_jobs is a number of jobs, not {max_jobs}")
+        loop = self._new_loop()
+        at_once = True
+        try:
+            with stopped_by_signals(loop.stop):
+                done = loop.run(math.inf if max_jobs is None else max_jobs)
+                at_once = False
+                return done
+        except StopAtOnce as stop:
+            raise SystemExit(128 + stop.number) from None
+        finally:
+            self._part_from(loop, at_once)
+
+    def work_one(self, timeout: float | None = None) -> bool:
+        """Wait for one job and do it; returns whether there was one.
+
+        The connections stay open for the next call; `close` closes them.
+
+        Args:
+            timeout: seconds to wait for a job to begin. None: wait until there is one, or `stop` is called.
+        """
+        loop = self._one
+        if loop is None:
+            loop = self._one = self._new_loop()
+        try:
+            return loop.run(1, math.inf if timeout is None else timeout) == 1
+        except BaseException:
+            # A job may be in hand: only closing the connection gives it back.
+            self._one = None
+            self._part_from(loop, at_once=True)
+            raise
+
+    def stop(self) -> None:
+        """Have `run` and `work_one` return when the job in hand is done; from any thread or handler."""
+        with self._lock:
+            for loop in self._loops:
+                loop.stop()
+
+    def close(self) -> None:
+        """Close the connections that `work_one` left open."""
+        loop, self._one = self._one, None
+        if loop is not None:
+            self._part_from(loop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new_loop(self) -> Loop:
+        client_id = self._client_id or f"{socket.gethostname()}-{os.getpid()}"
+        loop = Loop(self._addresses, self._functions, client_id, self._connect_timeout)
+        with self._lock:
+            self._loops.append(loop)
+        return loop
+
+    def _part_from(self, loop: Loop, at_once: bool = False) -> None:
+        with self._lock:
+            self._loops.remove(loop)
+        loop.close(at_once)
+
+    def _wake(self) -> None:
+        with self._lock:
+            for loop in self._loops:
+                loop.wake()
+
+
+__all__ = ["Job", "Worker"]
