@@ -9,24 +9,7 @@ import pytest
 from tests.harness.rawwire import Packet, RawPeer
 from tests.harness.servers import JobServer
 
-from .text import function_status, worker_line
-
-
-def _ask(client: RawPeer, line: str | bytes, end: bytes = b"\n") -> bytes:
-    """A question whose answer is a line."""
-    client.send_text(line, end)
-    answer = client.recv_line()
-    client.expect_nothing()
-    return answer
-
-
-def _ask_list(client: RawPeer, line: str, end: bytes = b"\n") -> list[bytes]:
-    """A question whose answer is a list."""
-    client.send_text(line, end)
-    answer = client.recv_lines()
-    client.expect_nothing()
-    return answer
-
+from .text import ask, ask_list, function_status, worker_line
 
 # status and workers
 
@@ -79,39 +62,39 @@ def test_workers_lists_plain_clients_too(client: RawPeer, worker: RawPeer, funct
 
 
 def test_version_is_ok_and_the_version(client: RawPeer) -> None:
-    assert re.fullmatch(rb"OK \d+\.\d+\S*\n", _ask(client, "version"))
+    assert re.fullmatch(rb"OK \d+\.\d+\S*\n", ask(client, "version"))
 
 
 def test_getpid_is_ok_and_the_process(client: RawPeer, server: JobServer) -> None:
-    assert _ask(client, "getpid") == b"OK %d\n" % server.process.pid
+    assert ask(client, "getpid") == b"OK %d\n" % server.process.pid
 
 
 @pytest.mark.parametrize("line", ["VERSION", "Version", "vErSiOn"])
 def test_words_may_be_in_any_case(client: RawPeer, line: str) -> None:
-    assert _ask(client, line) == _ask(client, "version")
+    assert ask(client, line) == ask(client, "version")
 
 
 @pytest.mark.parametrize("line", ["STATUS", "Workers"])
 def test_words_of_lists_may_be_in_any_case(client: RawPeer, line: str) -> None:
     client.sync()
-    assert _ask_list(client, line) == _ask_list(client, line.lower())
+    assert ask_list(client, line) == ask_list(client, line.lower())
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_a_line_may_end_in_lf_or_crlf(client: RawPeer, worker: RawPeer, function: str, end: bytes) -> None:
     worker.can_do(function)
-    assert _ask(client, "version", end) == _ask(client, "version")
-    assert f"{function}\t0\t0\t1".encode() in _ask_list(client, "status", end)
+    assert ask(client, "version", end) == ask(client, "version")
+    assert f"{function}\t0\t0\t1".encode() in ask_list(client, "status", end)
 
 
 def test_an_unknown_word_is_named_in_the_answer(client: RawPeer) -> None:
-    assert _ask(client, "bogus") == b"ERR UNKNOWN_COMMAND Unknown+server+commandbogus\r\n"
-    assert _ask(client, "bogus with more") == b"ERR UNKNOWN_COMMAND Unknown+server+commandbogus\r\n"
+    assert ask(client, "bogus") == b"ERR UNKNOWN_COMMAND Unknown+server+commandbogus\r\n"
+    assert ask(client, "bogus with more") == b"ERR UNKNOWN_COMMAND Unknown+server+commandbogus\r\n"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_an_empty_line_is_an_unknown_word(client: RawPeer, end: bytes) -> None:
-    assert _ask(client, "", end) == b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n"
+    assert ask(client, "", end) == b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n"
 
 
 def test_several_lines_in_one_write_are_answered_in_order(client: RawPeer) -> None:
@@ -124,7 +107,7 @@ def test_several_lines_in_one_write_are_answered_in_order(client: RawPeer) -> No
 
 
 def test_a_line_may_come_byte_by_byte(client: RawPeer) -> None:
-    version = _ask(client, "version")
+    version = ask(client, "version")
     for byte in b"version\r\n":
         client.send_bytes(bytes([byte]))
     assert client.recv_line() == version
@@ -136,11 +119,11 @@ def test_a_line_may_come_byte_by_byte(client: RawPeer) -> None:
 
 def _set(client: RawPeer, line: str) -> None:
     """Send a line that is answered by an OK."""
-    assert _ask(client, line).rstrip() == b"OK"
+    assert ask(client, line).rstrip() == b"OK"
 
 
 def test_maxqueue_is_acknowledged_in_a_line_that_ends_in_crlf(client: RawPeer, function: str) -> None:
-    assert _ask(client, f"maxqueue {function} 2") == b"OK\r\n"
+    assert ask(client, f"maxqueue {function} 2") == b"OK\r\n"
 
 
 def _fill(client: RawPeer, function: str, form: Packet, expected: int) -> None:
@@ -199,10 +182,10 @@ def test_maxqueue_lets_a_coalescing_submission_in(client: RawPeer, worker: RawPe
 
 
 def test_maxqueue_without_a_function_is_incomplete(client: RawPeer) -> None:
-    assert _ask(client, "maxqueue") == (
+    assert ask(client, "maxqueue") == (
         b"ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+maxqueue\r\n"
     )
 
 
 def test_shutdown_with_another_word_is_refused(client: RawPeer) -> None:
-    assert _ask(client, "shutdown tomorrow").startswith(b"ERR ")
+    assert ask(client, "shutdown tomorrow").startswith(b"ERR ")

@@ -18,16 +18,23 @@ from .dispatch import Dispatch
 from .handles import Handles
 from .jobs import Jobs
 from .ledger import Ledger
+from .limits import (
+    JOB_COST,
+    MAX_ANSWERS,
+    MAX_CLIENT_ID,
+    MAX_HANDLE,
+    MAX_NAME,
+    MAX_SUBMITTERS,
+    MAX_UNIQUE,
+    Limits,
+    Refused,
+    Rules,
+)
 from .outbox import LARGE, Outboxes
 from .records import Batch, Document, JobRecord
 from .results import COMPLETE, EXCEPTION, FAIL
 from .state import HIGH, LOW, NORMAL, Function, Job, Peer
 from .text import answer
-
-MAX_UNIQUE: Final = 64
-"""Bytes of a unique, as in gearmand."""
-MAX_HANDLE: Final = 63
-"""Bytes of a handle, as in gearmand."""
 
 SHORTEST_TIMEOUT: Final = 1.0
 """Seconds that a worker may give itself for a job at least, as in gearmand."""
@@ -58,6 +65,8 @@ class Broker:
         wall: seconds since the epoch.
         durable: acknowledge a background job only once the batch that holds it was committed.
         version, pid: for the text protocol's `version` and `getpid`.
+        limits: what it takes at most; nothing is bounded unless told otherwise.
+        rules: how jobs are handed out.
     """
 
     def __init__(
@@ -70,6 +79,8 @@ class Broker:
         durable: bool = False,
         version: str = "0",
         pid: int = 0,
+        limits: Limits | None = None,
+        rules: Rules | None = None,
     ) -> None:
         number_room = 20
         handle_prefix = b"H:" + host.encode("utf-8", "replace")[: MAX_HANDLE - 3 - number_room] + b":"
@@ -79,12 +90,28 @@ class Broker:
         self.peers: dict[Peer, None] = {}
         # What a `shutdown` command asked for: nothing, "now" or "graceful".
         self.shutdown = ""
+        # Why no more jobs are taken; empty while they are.
+        self.closing = b""
+        # How much is logged, in gearmand's words, and who is told when a peer changes it.
+        self.verbosity = b"INFO"
+        self.on_verbosity: Callable[[bytes], None] | None = None
 
+        self.limits = limits or Limits()
+        rules = rules or Rules()
         self._outboxes = Outboxes()
-        self._dispatch = Dispatch(self._outboxes)
+        self._dispatch = Dispatch(self._outboxes, rules.round_robin, rules.worker_wakeup)
         self._handles = Handles(handle_prefix, first_number)
         self._ledger = Ledger(self._handles, self._outboxes, durable)
-        self.jobs = Jobs(self._outboxes, self._dispatch, self._ledger, self._handles, now, wall)
+        self.jobs = Jobs(
+            self._outboxes,
+            self._dispatch,
+            self._ledger,
+            self._handles,
+            now,
+            wall,
+            self.limits,
+            rules.policy,
+        )
         self.functions = self.jobs.functions
         # Reads the five fields of SUBMIT_JOB_SCHED: seconds since the epoch of the next time after the
         # given one that they describe, or ValueError with a sentence. Without it the packet is refused.
@@ -154,6 +181,8 @@ class Broker:
             handler(peer, type, body)
         except MalformedPacketError as error:
             self._error(peer, b"INVALID_PACKET", str(error).encode())
+        except Refused as error:
+            self._error(peer, error.code, error.text)
 
     def disconnect(self, peer: Peer) -> None:
         """A connection is gone: its jobs go back to their queues, those only it waited for are dropped."""
@@ -182,6 +211,16 @@ class Broker:
         """
         self.jobs.tick(now, wall)
         self._dispatch.tick()
+
+    def close(self, *, hand_out: bool) -> None:
+        """Take no more jobs, and hand out those that are there no more either unless `hand_out`."""
+        self.closing = b"The job server is shutting down"
+        self._dispatch.paused = not hand_out
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return sum([function.running for function in self.functions.values()])
 
     # What survives
 
@@ -256,6 +295,8 @@ class Broker:
     def _submit_reduce(self, peer: Peer, type: int, body: bytes) -> None:
         # The aggregate flag is for the client library alone.
         name, unique, reducer, _aggregate, workload = arguments(type, body)
+        if len(reducer) > MAX_NAME:
+            raise Refused(b"ARGUMENT_TOO_LARGE", b"Reducer name too large")
         background = type == p.SUBMIT_REDUCE_JOB_BACKGROUND
         self._add(peer, name, unique, workload, NORMAL, background, reducer, 0.0)
 
@@ -272,10 +313,12 @@ class Broker:
     ) -> None:
         """Answer a submission: attach it to the job it coalesces with, or make and queue a new one."""
         if len(unique) > MAX_UNIQUE:
-            self._error(peer, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
-            return
+            raise Refused(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+        if self.closing:
+            raise Refused(b"SHUTDOWN", self.closing)
         jobs = self.jobs
         if name.startswith(BUILTIN_PREFIX) and self.builtins.knows(name):
+            self._ask_for_more(peer)
             handle = self._handles.handle(self._handles.next_number())
             self.builtins.run(peer, handle, name, workload, background)
             return
@@ -285,8 +328,9 @@ class Broker:
         if job is None:
             limit = function.limits[priority] or function.policy.max_queue
             if limit and function.total >= limit:
-                self._error(peer, b"QUEUE_ERROR", b"Job queue is full")
-                return
+                raise Refused(b"QUEUE_ERROR", b"Job queue is full")
+            size = len(workload) + len(unique) + len(reducer) + JOB_COST
+            self.limits.refuse_job(size, len(jobs.by_handle), jobs.bytes, function.total, function.bytes)
             job = jobs.create(function, unique, workload, priority, background)
             job.reducer = reducer
             job.due = due
@@ -297,6 +341,8 @@ class Broker:
                 jobs.save(job)
             self._ledger.acknowledge(peer, job)
         else:
+            if len(job.clients) >= MAX_SUBMITTERS:
+                raise Refused(b"QUEUE_ERROR", b"Too many clients wait for this job")
             job.add_client(peer)
             peer.waits_for[job.handle] = job
             self._outboxes.send(peer, self._handles.created(job.handle))
@@ -386,13 +432,19 @@ class Broker:
     # Abilities
 
     def _can_do(self, peer: Peer, type: int, body: bytes) -> None:
-        self._dispatch.announce(peer, self.jobs.function(body), 0.0)
+        self._announce(peer, body, 0.0)
 
     def _can_do_timeout(self, peer: Peer, type: int, body: bytes) -> None:
         # Milliseconds and one second at least, as gearmand has it; the protocol's page says seconds.
         name, milliseconds = arguments(type, body)
         timeout = _leading_int(milliseconds) / 1000
         timeout = max(timeout, SHORTEST_TIMEOUT) if timeout > 0 else 0.0
+        self._announce(peer, name, timeout)
+
+    def _announce(self, peer: Peer, name: bytes, timeout: float) -> None:
+        most = self.limits.max_abilities
+        if most and len(peer.abilities) >= most and name not in peer.abilities:
+            raise Refused(b"LIMIT_REACHED", b"A worker may not announce so many functions")
         self._dispatch.announce(peer, self.jobs.function(name), timeout)
 
     def _cant_do(self, peer: Peer, type: int, body: bytes) -> None:
@@ -425,7 +477,7 @@ class Broker:
             self._outboxes.send(peer, response(p.STATUS_RES_UNIQUE, body + _status_of(job) + clients))
 
     def _set_client_id(self, peer: Peer, type: int, body: bytes) -> None:
-        peer.id = body
+        peer.id = body[:MAX_CLIENT_ID]
 
     def _option(self, peer: Peer, type: int, body: bytes) -> None:
         if body.lower() == b"exceptions":
@@ -438,7 +490,22 @@ class Broker:
         self._outboxes.send_body(peer, p.ECHO_RES, body)
 
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
-        self._outboxes.send(peer, answer(self, body))
+        try:
+            self._ask_for_more(peer)
+            told = answer(self, body)
+        except Refused as error:
+            told = b"ERR %b %b\r\n" % (error.code, error.text.replace(b" ", b"+"))
+        peer.asked_for += len(told)
+        self._outboxes.send(peer, told)
+
+    def _ask_for_more(self, peer: Peer) -> None:
+        """A short question may have a long answer: a peer may not gather them without reading.
+
+        Raises:
+            Refused: it has to read first.
+        """
+        if peer.asked_for > MAX_ANSWERS:
+            raise Refused(b"LIMIT_REACHED", b"Read the answers first")
 
     def _wrong_way(self, peer: Peer, type: int, body: bytes) -> None:
         self._error(peer, b"INVALID_MAGIC", b"Request magic expected")

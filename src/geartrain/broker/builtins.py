@@ -63,6 +63,7 @@ class Builtins:
                 return
             found = self._functions[name](workload)
             answer = json.dumps(found).encode()
+            peer.asked_for += len(answer)
         except ValueError as error:
             if not background:
                 self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode())
@@ -81,6 +82,7 @@ class Builtins:
         asked_for = workload.strip()
         outcome = self._jobs.results.get(asked_for)
         if outcome is not None:
+            peer.asked_for += len(outcome.data)
             self._outboxes.send_end(peer, outcome.kind, handle, outcome.data)
             return
         job = self._jobs.by_handle.get(asked_for)

@@ -15,18 +15,31 @@ from .outbox import Outboxes
 from .state import Ability, Function, Job, Peer
 
 _NOOP: Final = response(p.NOOP)
+_ALL: Final = 1_000_000
+"""More sleeping workers than there are."""
 
 
 class Dispatch:
-    """The waiting jobs and the sleeping workers of one broker, in balance."""
+    """The waiting jobs and the sleeping workers of one broker, in balance.
 
-    def __init__(self, outboxes: Outboxes) -> None:
+    `round_robin` and `worker_wakeup` are as in `Rules`.
+    """
+
+    def __init__(self, outboxes: Outboxes, round_robin: bool = False, worker_wakeup: int = 1) -> None:
         self._outboxes = outboxes
+        self._round_robin = round_robin
+        # Wakes that a waiting job is worth.
+        self._wakeup = worker_wakeup or _ALL
+        # The rank of the next announcement, and under `round_robin` of the next function that was served.
+        self._next_rank = 1
+        self._last_rank = 0
         # Functions with a job waiting: what a worker with very many abilities looks through instead.
         self._ready: dict[bytes, Function] = {}
         # Peers with a wake in flight, and some whose wake was settled since; a peer may be in twice.
         self._woken: list[Peer] = []
         self._tick = 0
+        # Nothing is handed out, since the server is about to end.
+        self.paused = False
 
     # Jobs
 
@@ -39,8 +52,11 @@ class Dispatch:
             function.append(job)
         if function.waiting == 1:
             self._ready[function.name] = function
-        if function.demand() > function.woken:
-            self._wake(function)
+        if function.demand() * self._wakeup > function.woken and not self.paused:
+            if self._wakeup == 1:
+                self._wake(function)
+            else:
+                self.rebalance(function)
 
     def pop(self, function: Function) -> Job:
         """Take out the job of a function whose turn it is; there must be one."""
@@ -57,8 +73,14 @@ class Dispatch:
             del self._ready[function.name]
 
     def choose(self, peer: Peer) -> Function | None:
-        """The newest ability of a peer that has a job waiting."""
-        return self._newest(peer, False) if self._ready else None
+        """The newest ability of a peer that has a job waiting; under `round_robin` the next in turn."""
+        if not self._ready or self.paused:
+            return None
+        function = self._newest(peer, False)
+        if self._round_robin and function is not None:
+            peer.abilities[function.name].rank = self._last_rank
+            self._last_rank -= 1
+        return function
 
     def _newest(self, peer: Peer, unmatched: bool) -> Function | None:
         """The newest ability with a job waiting or, if `unmatched`, with one that nobody was woken for.
@@ -66,10 +88,10 @@ class Dispatch:
         Looks through the peer's abilities or through the functions with work, whichever are fewer.
         """
         abilities = peer.abilities
-        if len(abilities) <= len(self._ready):
+        if len(abilities) <= len(self._ready) and not self._round_robin:
             for ability in reversed(abilities.values()):
                 function = ability.function
-                if function.demand() > (function.woken if unmatched else 0):
+                if function.demand() * self._wakeup > (function.woken if unmatched else 0):
                     return function
             return None
         best: Ability | None = None
@@ -78,7 +100,7 @@ class Dispatch:
             if (
                 candidate is not None
                 and (best is None or candidate.rank > best.rank)
-                and function.demand() > (function.woken if unmatched else 0)
+                and function.demand() * self._wakeup > (function.woken if unmatched else 0)
             ):
                 best = candidate
         return None if best is None else best.function
@@ -88,7 +110,7 @@ class Dispatch:
     def sleep(self, peer: Peer) -> None:
         """A worker sent PRE_SLEEP: it sleeps, or is woken at once for a job that nobody was woken for."""
         self.settle(peer)
-        function = self._newest(peer, True) if self._ready else None
+        function = self._newest(peer, True) if self._ready and not self.paused else None
         if function is not None:
             self._wake_peer(peer, function)
             return
@@ -109,7 +131,7 @@ class Dispatch:
 
     def rebalance(self, function: Function) -> None:
         """Wake workers while a job of the function may run that nobody was woken for and one sleeps."""
-        while function.demand() > function.woken:
+        while function.demand() * self._wakeup > function.woken and not self.paused:
             if not self._wake(function):
                 return
 
@@ -156,13 +178,10 @@ class Dispatch:
 
     def announce(self, peer: Peer, function: Function, timeout: float) -> None:
         """A peer can do a function. Announced again it counts as new."""
-        rank = 0
         if peer.abilities:
             self.withdraw(peer, function.name)
-            for newest in reversed(peer.abilities.values()):
-                rank = newest.rank + 1
-                break
-        ability = Ability(peer, function, rank, timeout)
+        ability = Ability(peer, function, self._next_rank, timeout)
+        self._next_rank += 1
         peer.abilities[function.name] = ability
         function.workers += 1
         if peer.sleeping:

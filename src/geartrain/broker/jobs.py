@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from ..wire import packets as p
@@ -11,6 +11,7 @@ from ..wire.codec import response
 from .dispatch import Dispatch
 from .handles import Handles
 from .ledger import Ledger
+from .limits import JOB_COST, MAX_NAME, MAX_SUBMITTERS, Limits, Refused
 from .outbox import Outboxes
 from .policy import Policy
 from .records import DEAD, QUEUED, Document, JobRecord
@@ -34,12 +35,17 @@ class Jobs:
         handles: Handles,
         now: float,
         wall: float,
+        limits: Limits,
+        policy: Policy,
     ) -> None:
         self._outboxes = outboxes
         self._dispatch = dispatch
         self._ledger = ledger
         self.now = now
         self.wall = wall
+        self.limits = limits
+        # Bytes of all jobs.
+        self.bytes = 0
         self.by_handle = handles
         self.functions: dict[bytes, Function] = {}
         # Jobs whose attempts are used up, oldest first.
@@ -47,25 +53,60 @@ class Jobs:
         self.results = Results()
         # Who is told how a background job ended: the peer, and the handle under which it asked.
         self._waiters: dict[bytes, list[tuple[Peer, bytes]]] = {}
+        self._waiting = 0
         # What functions begin with, and what was set for some of them by name.
-        self.default_policy = Policy()
+        self.default_policy = policy
         self.policies: dict[bytes, Policy] = {}
         # Delayed jobs by the time they are due; the number only breaks ties.
         self._calendar: list[tuple[float, int, Job]] = []
+        # Entries of it whose job is gone, about.
+        self._crossed_out = 0
         # Running jobs that have a time limit, and when it is over.
         self._deadlines: dict[bytes, float] = {}
         # Functions whose policy limits their rate.
         self._paced: dict[bytes, Function] = {}
+        # When idle functions were last looked for.
+        self._swept_at = -1.0
 
     # Functions
 
     def function(self, name: bytes) -> Function:
-        """The function of that name, made known if it is not."""
+        """The function of that name, made known if it is not.
+
+        Raises:
+            Refused: the name is too long, or there are too many functions.
+        """
         function = self.functions.get(name)
         if function is None:
+            if len(name) > MAX_NAME:
+                raise Refused(b"ARGUMENT_TOO_LARGE", b"Function name too large")
+            self._make_room()
             function = self.functions[name] = Function(name, self.policies.get(name, self.default_policy))
             self._pace(function)
         return function
+
+    def _make_room(self) -> None:
+        """Forget idle functions if there are as many as there may be, not more than once in a tick."""
+        functions = self.functions
+        most = self.limits.max_functions
+        if not most or len(functions) < most:
+            return
+        if self._swept_at != self.now:
+            self._swept_at = self.now
+            for name in [name for name, function in functions.items() if function.is_idle]:
+                self._forget_function(name)
+        if len(functions) >= most:
+            raise Refused(b"LIMIT_REACHED", b"There are too many functions")
+
+    def _forget_function(self, name: bytes) -> None:
+        del self.functions[name]
+        self._paced.pop(name, None)
+
+    def drop(self, function: Function) -> None:
+        """Forget a function that no worker announces, and its jobs; clients are told that they failed."""
+        for job in [job for job in self.by_handle.values() if job.function is function]:
+            self.cancel(job.handle)
+        self._forget_function(function.name)
 
     def set_policy(self, name: bytes, policy: Policy) -> None:
         """Give a function a policy of its own, for the jobs that are there too."""
@@ -107,10 +148,21 @@ class Jobs:
     def __len__(self) -> int:
         return len(self.by_handle)
 
+    def delayed(self) -> dict[Function, list[int]]:
+        """How many jobs of each priority wait for their time, by function."""
+        counts: dict[Function, list[int]] = {}
+        for _, _, job in self._calendar:
+            if self.by_handle.get(job.handle) is job and not job.queued and job.worker is None:
+                counts.setdefault(job.function, [0, 0, 0])[job.priority] += 1
+        return counts
+
     def _register(self, job: Job) -> None:
         function = job.function
         self.by_handle.add(job)
         function.total += 1
+        size = size_of(job)
+        function.bytes += size
+        self.bytes += size
         unique = job.unique
         if unique:
             if unique != b"-":
@@ -239,20 +291,31 @@ class Jobs:
         self.forget(job)
 
     def wait_for(self, job: Job, peer: Peer, handle: bytes) -> None:
-        """When the job has ended, end the job `handle` in the same way for that peer alone."""
+        """When the job has ended, end the job `handle` in the same way for that peer alone.
+
+        Raises:
+            ValueError: too many wait already.
+        """
+        if self._waiting >= MAX_SUBMITTERS:
+            raise ValueError("too many wait for results already")
+        self._waiting += 1
         self._waiters.setdefault(job.handle, []).append((peer, handle))
 
     def stop_waiting(self, peer: Peer) -> None:
         """A peer is gone; nobody waits on its behalf any more."""
+        if not self._waiting:
+            return
         for handle, waiters in list(self._waiters.items()):
             waiters[:] = [waiter for waiter in waiters if waiter[0] is not peer]
             if not waiters:
                 del self._waiters[handle]
+        self._waiting = sum([len(waiters) for waiters in self._waiters.values()])
 
     def _conclude(self, job: Job, kind: str, data: bytes) -> None:
         """A background job has ended for good: tell who waits for that, and keep it if the policy says so."""
         if self._waiters:
             for peer, handle in self._waiters.pop(job.handle, ()):
+                self._waiting -= 1
                 self._outboxes.send_end(peer, kind, handle, data)
         keep = job.function.policy.keep_results
         if not keep:
@@ -287,17 +350,61 @@ class Jobs:
         if function.policy.concurrency:
             self._dispatch.rebalance(function)
 
+    def cancel(self, handle: bytes) -> bool:
+        """A job is not wanted any more; its clients are told that it failed. False if there is none.
+
+        A running one is over for everybody but its worker, which is not told: it may end it as usual.
+        """
+        job = self.by_handle.get(handle)
+        if job is None or job.cancelled:
+            return False
+        failed = response(p.WORK_FAIL, handle)
+        for client in job.clients:
+            self._outboxes.send(client, failed)
+            client.waits_for.pop(handle, None)
+        job.clients = []
+        if job.background:
+            self._conclude(job, FAIL, b"")
+        if job.worker is None:
+            self.forget(job)
+        else:
+            job.cancelled = True
+            job.background = False
+            self._let_others_be(job)
+            self._ledger.end(job)
+        return True
+
     def forget(self, job: Job) -> None:
         """A job that no worker has is over: nothing of it stays."""
         if job.queued:
             self._dispatch.remove(job)
+        elif job.due > self.wall:
+            self._cross_out()
         self._ledger.end(job)
         self._unregister(job)
+
+    def _cross_out(self) -> None:
+        """An entry of the calendar stands for nothing any more; once half of them do, they are taken out."""
+        self._crossed_out += 1
+        if self._crossed_out > 100 + len(self._calendar) // 2:
+            self._crossed_out = 0
+            self._calendar = [entry for entry in self._calendar if entry[2].handle in self.by_handle]
+            heapify(self._calendar)
 
     def _unregister(self, job: Job) -> None:
         function = job.function
         function.total -= 1
+        size = size_of(job)
+        function.bytes -= size
+        self.bytes -= size
         self.by_handle.remove(job)
+        self._let_others_be(job)
+        for client in job.clients:
+            client.waits_for.pop(job.handle, None)
+
+    def _let_others_be(self, job: Job) -> None:
+        """Attach no more submissions to a job."""
+        function = job.function
         unique = job.unique
         if unique:
             if unique != b"-":
@@ -305,8 +412,6 @@ class Jobs:
                     del function.uniques[unique]
             elif function.workloads.get(job.workload) is job:
                 del function.workloads[job.workload]
-        for client in job.clients:
-            client.waits_for.pop(job.handle, None)
 
     # The dead
 
@@ -355,3 +460,8 @@ class Jobs:
         if len(self.results):
             for handle in self.results.expire(wall):
                 self._ledger.drop("result", handle.decode())
+
+
+def size_of(job: Job) -> int:
+    """Bytes that a job takes, about."""
+    return len(job.workload) + len(job.unique) + len(job.reducer) + JOB_COST

@@ -6,7 +6,8 @@ The life of a job:
     state      where it is                         leaves it when
     =========  ==================================  =========================================================
     delayed    the calendar                        its time has come: it is queued
-    queued     one of its function's three queues  a worker grabs it: running; its last client goes: dropped
+    queued     one of its function's three queues  a worker grabs it: running; its last client goes, or
+                                                   somebody cancels it: dropped
     running    its worker's `running`              the worker ends it; the worker goes or takes too long:
                                                    queued again at the head, delayed, or dead
     dead       the dead                            somebody requeues or drops it
@@ -78,6 +79,8 @@ class Job(Link):
         # Who runs it; None while it is queued or delayed.
         self.worker: Peer | None = None
         self.queued = False
+        # Nobody wants it any more, but its worker does not know and goes on.
+        self.cancelled = False
         # The reducer of a map-reduce job travels with it to the worker.
         self.reducer = b""
         # Its last WORK_STATUS.
@@ -114,6 +117,8 @@ class Function:
         self.waiting = 0
         self.running = 0
         self.total = 0
+        # Bytes of all its jobs.
+        self.bytes = 0
         # Peers that announced it, and wakes for it that were not answered by a grab yet.
         self.workers = 0
         self.woken = 0
@@ -124,6 +129,11 @@ class Function:
         self.workloads: dict[bytes, Job] = {}
         # Jobs that the function may hold for a submission of each priority to be taken; 0: no limit.
         self.limits: list[int] = [0, 0, 0]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing would be missed if it were forgotten."""
+        return not (self.total or self.workers or any(self.limits))
 
     def demand(self) -> int:
         """How many workers it could use now: its waiting jobs, as far as its policy lets them run."""
@@ -209,6 +219,8 @@ class Peer:
         self.gates: list[tuple[int, int]] = []
         self.id = b"-"
         self.wants_exceptions = False
+        # Bytes of large answers to small questions since its outbox was last written.
+        self.asked_for = 0
         # As a client: the foreground jobs it waits for, by handle.
         self.waits_for: dict[bytes, Job] = {}
         # As a worker: what it can do, by function name, oldest announcement first, and what it runs.

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from .state import PRIORITIES
+from .state import HIGH, LOW, NORMAL, PRIORITIES, Function
 
 if TYPE_CHECKING:
     from .broker import Broker
+
+VERBOSITIES: Final = (b"FATAL", b"ALERT", b"CRITICAL", b"ERROR", b"WARNING", b"NOTICE", b"INFO", b"DEBUG")
+"""gearmand's names for how much is logged, the least first."""
 
 _OK: Final = b"OK\r\n"
 _END: Final = b".\n"
@@ -24,8 +27,12 @@ def answer(broker: Broker, line: bytes) -> bytes:
         return b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n"
     command = _COMMANDS.get(words[0].lower())
     if command is None:
-        return b"ERR UNKNOWN_COMMAND Unknown+server+command" + words[0] + b"\r\n"
+        return _unknown(words)
     return command(broker, words)
+
+
+def _unknown(words: list[bytes]) -> bytes:
+    return b"ERR UNKNOWN_COMMAND Unknown+server+command" + words[0] + b"\r\n"
 
 
 def _incomplete(words: list[bytes]) -> bytes:
@@ -34,11 +41,41 @@ def _incomplete(words: list[bytes]) -> bytes:
     )
 
 
+def _shown(name: bytes) -> bytes:
+    """A name or unique as it may stand in a line: one that holds a line's end would fake a line."""
+    return name.replace(b"\n", b"?").replace(b"\r", b"?")
+
+
+# Lists
+
+
 def _status(broker: Broker, words: list[bytes]) -> bytes:
     rows = [
-        b"%b\t%d\t%d\t%d\n" % (function.name, function.total, function.running, function.workers)
+        b"%b\t%d\t%d\t%d\n" % (_shown(function.name), function.total, function.running, function.workers)
         for function in broker.functions.values()
     ]
+    return b"".join(rows) + _END
+
+
+def _priority_status(broker: Broker, words: list[bytes]) -> bytes:
+    """The jobs of each priority that wait for a worker or for their time."""
+    delayed = broker.jobs.delayed()
+    rows: list[bytes] = []
+    for function in broker.functions.values():
+        counts = delayed.get(function, [0, 0, 0])
+        high, low = len(function.queues[HIGH]), len(function.queues[LOW])
+        # Most jobs are of normal priority, so those are not walked through.
+        normal = function.waiting - high - low
+        rows.append(
+            b"%b\t%d\t%d\t%d\t%d\n"
+            % (
+                _shown(function.name),
+                high + counts[HIGH],
+                normal + counts[NORMAL],
+                low + counts[LOW],
+                function.workers,
+            )
+        )
     return b"".join(rows) + _END
 
 
@@ -46,9 +83,57 @@ def _workers(broker: Broker, words: list[bytes]) -> bytes:
     rows: list[bytes] = []
     for peer in broker.peers:
         # Newest ability first, as jobs are served.
-        names = b"".join([b" " + name for name in reversed(peer.abilities)])
-        rows.append(b"%d %b %b :%b\n" % (peer.fd, peer.address.encode(), peer.id, names))
+        names = b"".join([b" " + _shown(name) for name in reversed(peer.abilities)])
+        rows.append(b"%d %b %b :%b\n" % (peer.fd, peer.address.encode(), _shown(peer.id), names))
     return b"".join(rows) + _END
+
+
+def _show(broker: Broker, words: list[bytes]) -> bytes:
+    """`show jobs`: handle, returns to the queue, cancelled, background. `show unique jobs`: their uniques."""
+    if len(words) == 1:
+        return _unknown(words)
+    what = [word.lower() for word in words[1:]]
+    jobs = broker.jobs.by_handle.values()
+    if what == [b"jobs"]:
+        rows = [
+            b"%b\t%d\t%d\t%d\n" % (job.handle, job.attempts, job.cancelled, job.background) for job in jobs
+        ]
+    elif what == [b"unique", b"jobs"]:
+        # A job without a unique has an empty line, so that there is a line for each job.
+        rows = [_shown(job.unique) + b"\n" for job in jobs]
+    else:
+        return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
+    return b"".join(rows) + _END
+
+
+# Jobs and functions
+
+
+def _cancel(broker: Broker, words: list[bytes]) -> bytes:
+    if len(words) < 3:
+        return _unknown(words)
+    if len(words) > 3 or words[1].lower() != b"job":
+        return b"ERR UNKNOWN_ERROR\r\n"
+    return _OK if broker.jobs.cancel(words[2]) else b"ERR UNKNOWN_JOB\r\n"
+
+
+def _create(broker: Broker, words: list[bytes]) -> bytes:
+    if len(words) != 3 or words[1].lower() != b"function":
+        return _incomplete(words)
+    broker.jobs.function(words[2])
+    return _OK
+
+
+def _drop(broker: Broker, words: list[bytes]) -> bytes:
+    if len(words) != 3 or words[1].lower() != b"function":
+        return _incomplete(words)
+    function = broker.functions.get(words[2])
+    if function is None:
+        return b"ERR function not found\r\n"
+    if function.workers or function.running:
+        return b"ERR there are still connected workers or executing clients\r\n"
+    broker.jobs.drop(function)
+    return _OK
 
 
 def _max_queue(broker: Broker, words: list[bytes]) -> bytes:
@@ -60,10 +145,13 @@ def _max_queue(broker: Broker, words: list[bytes]) -> bytes:
         limits[priority] = int(word[:10]) if word.isdigit() else 0
     if len(words) <= 3:
         limits = [limits[0]] * PRIORITIES
-    function = broker.functions.get(words[1])
+    function: Function | None = broker.functions.get(words[1])
     if function is not None:
         function.limits = limits
     return _OK
+
+
+# The server
 
 
 def _get_pid(broker: Broker, words: list[bytes]) -> bytes:
@@ -72,6 +160,18 @@ def _get_pid(broker: Broker, words: list[bytes]) -> bytes:
 
 def _version(broker: Broker, words: list[bytes]) -> bytes:
     return b"OK " + broker.version.encode() + b"\n"
+
+
+def _verbose(broker: Broker, words: list[bytes]) -> bytes:
+    """`verbose` tells how much is logged; `verbose LEVEL` changes it, which gearmand can't."""
+    if len(words) > 1:
+        level = words[1].upper()
+        if level not in VERBOSITIES:
+            return _incomplete(words)
+        broker.verbosity = level
+        if broker.on_verbosity is not None:
+            broker.on_verbosity(level)
+    return b"OK " + broker.verbosity + b"\n"
 
 
 def _shutdown(broker: Broker, words: list[bytes]) -> bytes:
@@ -86,9 +186,15 @@ def _shutdown(broker: Broker, words: list[bytes]) -> bytes:
 
 _COMMANDS: Final[dict[bytes, Callable[[Broker, list[bytes]], bytes]]] = {
     b"status": _status,
+    b"prioritystatus": _priority_status,
     b"workers": _workers,
+    b"show": _show,
+    b"cancel": _cancel,
+    b"create": _create,
+    b"drop": _drop,
     b"maxqueue": _max_queue,
     b"getpid": _get_pid,
     b"version": _version,
+    b"verbose": _verbose,
     b"shutdown": _shutdown,
 }
