@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py)
+HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) src/geartrain/server/connection.py
+SOURCES := $(shell find src/geartrain -type f -not -name '*.pyc')
 # With a C compiler the hot path runs compiled, without one the same files run as they are.
 CC_FOUND := $(shell command -v cc)
-COMPILED := $(if $(CC_FOUND),build/compiled/linked)
+COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
 .PHONY: demo test check format compiled crash simulate lock clean
@@ -28,7 +29,7 @@ format: $(VENV)/ready  ## rewrite the sources the way `make check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-compiled: build/compiled/linked  ## the hot path through mypyc, in build/compiled
+compiled: build/compiled/ready  ## the hot path through mypyc, in build/compiled
 
 crash: $(VENV)/ready $(COMPILED)  ## kill the server 200 times under load and count what is lost
 	$(AS_COMPILED) $(BIN)/python -m tests.crash --cycles $(or $(CYCLES),200) $(if $(SEED),--seed $(SEED))
@@ -51,17 +52,20 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# A copy of the whole package with the hot path as native modules; all of it is there, since it is imported
-# in place of src/. Its other files are links, so that only an edit of the hot path asks for a compiler.
-build/compiled/ready: $(VENV)/ready setup.py $(HOT)
-	@echo "Compiling wire/ and broker/ ..." >&2
-	@rm -rf build/compiled build/compiled-temp
+# The native modules of the hot path, and beside them links to all of src/, in whose place they are imported.
+# Python prefers a native module to the source that it stands beside. Only an edit of the hot path asks for
+# a compiler.
+build/native/ready: $(VENV)/ready setup.py $(HOT)
+	@echo "Compiling the hot path ..." >&2
+	@rm -rf build/native
 	@mkdir -p build
-	@GEARTRAIN_COMPILED=1 $(BIN)/python setup.py -q build --build-base build/compiled-temp \
-	    --build-lib build/compiled > build/compiled.log 2>&1 || { cat build/compiled.log >&2; exit 1; }
+	@GEARTRAIN_COMPILED=1 $(BIN)/python setup.py -q build_ext --build-temp build/native/temp \
+	    --build-lib build/native/lib > build/native.log 2>&1 || { cat build/native.log >&2; exit 1; }
 	@touch $@
 
-build/compiled/linked: build/compiled/ready $(wildcard src/geartrain/*.py src/geartrain/*/__init__.py)
-	@for room in src/geartrain/*; do case $$room in */wire|*/broker|*/__pycache__) ;; \
-	    *) rm -rf build/compiled/geartrain/$${room##*/} && ln -s $(CURDIR)/$$room build/compiled/geartrain/ ;; esac; done
+build/compiled/ready: build/native/ready $(SOURCES)
+	@rm -rf build/compiled
+	@mkdir -p build/compiled
+	@cp -rs $(CURDIR)/build/native/lib/. $(CURDIR)/src/geartrain build/compiled/
+	@find build/compiled -name __pycache__ -prune -exec rm -rf {} +
 	@touch $@

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-HOT = ("wire", "broker")
+HOT = ("wire/*.py", "broker/*.py", "server/connection.py")
 
 
 def compiled() -> list[Extension]:
     """The extension modules of the compiled form."""
     from mypyc.build import mypycify
 
-    sources = [str(path) for room in HOT for path in sorted(Path("src/geartrain", room).glob("*.py"))]
+    sources = [str(path) for hot in HOT for path in sorted(Path("src/geartrain").glob(hot))]
     return list(mypycify(["--strict", *sources], opt_level="3", group_name="geartrain"))
 
 

@@ -162,6 +162,11 @@ class Broker:
         self._outboxes.touched = []
         return touched
 
+    @property
+    def needs_attention(self) -> bool:
+        """Whether there is something to see to besides `touched`: `commit_is_due` or `shutdown`."""
+        return self._ledger.is_due or bool(self.shutdown)
+
     def connect(self, peer: Peer) -> None:
         """A connection was accepted."""
         self.peers[peer] = None

@@ -22,7 +22,7 @@ from ..sockets import tune
 from ..version import __version__
 from ..wire.address import Address
 from .commits import Commits
-from .connection import Connection
+from .connection import Connection, write_touched
 from .options import ServerOptions
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -82,7 +82,7 @@ class Server:
             self.broker = self._make_broker(documents)
             for document in documents:
                 self.broker.restore_document(document)
-            self.commits = Commits(self.broker, self.journal, self.flush)
+            self.commits = Commits(self.broker, self.journal, self.attend)
             async for records in self.journal.jobs():
                 for record in records:
                     self.broker.restore(record)
@@ -117,14 +117,12 @@ class Server:
         backlog = self.options.backlog
         if address.path:
             _make_way(address.path)
-            listener = await self._loop.create_unix_server(
-                lambda: Connection(self), address.path, backlog=backlog
-            )
+            listener = await self._loop.create_unix_server(self._make_protocol, address.path, backlog=backlog)
             self._paths.append(address.path)
             self.addresses.append(address)
         else:
             listener = await self._loop.create_server(
-                lambda: Connection(self), address.host, address.port, backlog=backlog
+                self._make_protocol, address.host, address.port, backlog=backlog
             )
             for listening in listener.sockets:
                 host, port = listening.getsockname()[:2]
@@ -135,6 +133,10 @@ class Server:
                 tune(listening)
         self._listeners.append(listener)
 
+    def _make_protocol(self) -> asyncio.BaseProtocol:
+        # It is one to the event loop, which asks for the methods only.
+        return cast(asyncio.BaseProtocol, Connection(self))
+
     async def stopped(self) -> None:
         """Wait until the server was told to stop, then close every connection and listener."""
         try:
@@ -142,7 +144,7 @@ class Server:
         finally:
             self._ticker.cancel()
             await self._close_listeners()
-            self.flush()
+            self.attend()
             for connection in list(self.connections):
                 connection.close()
             if self.connections:
@@ -170,22 +172,16 @@ class Server:
         """A connection is gone."""
         self.connections.discard(connection)
         self.broker.disconnect(connection.peer)
-        self.flush()
+        self.attend()
         if self._all_gone is not None and not self.connections and not self._all_gone.done():
             self._all_gone.set_result(None)
 
     # What the broker has to say
 
-    def flush(self) -> None:
-        """Write the outbox of every peer that the broker touched.
-
-        uvloop gathers what a turn of the loop writes to one socket and sends it at the turn's end.
-        """
+    def attend(self) -> None:
+        """Write what the broker has for its peers, and see to what it asks for."""
         broker = self.broker
-        if broker.touched:
-            for peer in broker.take_touched():
-                if peer.outbox:
-                    peer.connection.write_outbox()
+        write_touched(broker)
         if broker.commit_is_due:
             self.commits.begin()
         if broker.shutdown:
@@ -194,7 +190,7 @@ class Server:
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK, self._tick)
         self.broker.tick(time.monotonic(), time.time())
-        self.flush()
+        self.attend()
 
     def _shut_down(self) -> None:
         """A peer sent `shutdown`; the graceful kind waits until no job is left."""
