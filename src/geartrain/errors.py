@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 __all__ = [
+    "ClosedError",
     "ConnectionLostError",
     "GeartrainError",
     "JobError",
@@ -74,6 +75,13 @@ class JournalError(GeartrainError):
 
 
 # Between a program and its job servers
+
+
+class ClosedError(GeartrainError):
+    """It was closed, and what was asked of it can't be done any more or was not finished."""
+
+    def __init__(self, message: str = "the client was closed") -> None:
+        super().__init__(message)
 
 
 class ConnectionLostError(GeartrainError):

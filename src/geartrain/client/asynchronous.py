@@ -1,0 +1,256 @@
+"""The asyncio shell: protocols in the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Final, Self, TypeVar, cast
+
+from ..sockets import tune
+from .base import BaseClient
+from .futures import AsyncJobFuture
+from .link import UP, Link
+from .steps import Awaited, Steps, Wait, plain_methods
+from .task import Task
+
+T = TypeVar("T")
+
+WRITE_AHEAD: Final = 256 * 1024
+"""Bytes that may wait for a server's socket before no more are made ready for it."""
+
+
+class Channel(asyncio.Protocol):
+    """The connection of a link, while it is being opened and afterwards."""
+
+    def __init__(self, client: AsyncClient, link: Link) -> None:
+        self._client = client
+        self.link = link
+        self.transport: asyncio.Transport | None = None
+        self.paused = False
+        self.connecting: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open."""
+        self.transport = cast(asyncio.Transport, transport)
+        if self.link.channel is not self:
+            self.transport.abort()
+            return
+        self.transport.set_write_buffer_limits(high=WRITE_AHEAD)
+        tune(transport.get_extra_info("socket"))
+        self._client._engine.connected(self.link, self._client._now())
+        self._client._settle()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self.link.channel is self:
+            self._client._engine.received(self.link, data, self._client._now())
+            self._client._settle()
+
+    def pause_writing(self) -> None:
+        """The server takes no more for now."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self.paused = False
+        self._client._engine.wrote(self.link, self._client._now())
+        self._client._settle()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        reason = "the server closed the connection" if error is None else _reason(error)
+        self._client._gone(self, reason)
+
+
+@plain_methods
+class AsyncClient(BaseClient["AsyncJobFuture"], Awaited):
+    """Submits jobs and waits for them, as `Client`, in asyncio: the same names, awaited.
+
+        async with AsyncClient("127.0.0.1:4730") as client:
+            print(await client.run("reverse", b"hello"))
+
+    It belongs to the event loop in which it is first used. What happens in one turn of the loop is written at
+    once, so thousands of calls may run side by side over one connection. A call that is cancelled is
+    forgotten, and the others go on; the job itself can't be taken back.
+    """
+
+    async def close(self) -> None:
+        """Close all connections. What was not finished ends with ClosedError; a second call does nothing.
+
+        The job servers drop foreground jobs that are still queued and that nobody else waits for.
+        """
+        self._engine.close(self._now())
+        self._settle()
+        while self._channels:
+            closed = self._closed = asyncio.get_running_loop().create_future()
+            await closed
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    _channels: set[Channel]
+    _closed: asyncio.Future[None] | None
+    _settling: bool
+    _timer: asyncio.TimerHandle | None
+    _timer_at: float
+
+    # Running steps
+
+    async def run_steps(self, steps: Steps[T]) -> T:
+        """Run steps to their end."""
+        try:
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                if isinstance(step, Wait):
+                    await self._changed(step)
+                else:
+                    called = step.function(*step.arguments)
+                    if inspect.isawaitable(called):
+                        await called
+        finally:
+            steps.close()
+
+    async def _changed(self, step: Wait) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._settling:
+            # At the end of this turn of the loop, so that what others have to send goes along.
+            self._settling = True
+            loop.call_soon(self._settle)
+        watched = step.watched
+        waiter = loop.create_future()
+        if watched._waiters is None:
+            watched._waiters = [waiter]
+        else:
+            watched._waiters.append(waiter)
+        alarm = None
+        if step.deadline is not None:
+            alarm = loop.call_later(max(step.deadline - self._now(), 0.0), _wake, waiter)
+        try:
+            await waiter
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            if watched._waiters is not None and waiter in watched._waiters:
+                watched._waiters.remove(waiter)
+
+    # Doing what the engine asks for
+
+    def _settle(self) -> None:
+        """Open, close, write and wake what the engine wants opened, closed, written and woken."""
+        self._settling = False
+        engine = self._engine
+        while engine.unwanted:
+            channel = engine.unwanted.pop().channel
+            if channel is not None:
+                self._close(channel)
+        while engine.wanted:
+            self._open(engine.wanted.pop(0))
+        now = self._now()
+        for link in engine.links:
+            if link.queue and link.state == UP:
+                channel = link.channel
+                while not channel.paused and (data := engine.outgoing(link, now)):
+                    channel.transport.write(data)
+        self._wake_waiters()
+        self._set_timer(now)
+
+    def _set_timer(self, now: float) -> None:
+        """Have the engine told when the time comes that it waits for; a timer that is early may stay."""
+        next = self._engine.next_time
+        if next is None or (self._timer is not None and self._timer_at <= next):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = next
+        self._timer = asyncio.get_running_loop().call_later(max(next - now, 0.0), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._engine.tick(self._now())
+        self._settle()
+
+    def _open(self, link: Link) -> None:
+        channel = link.channel = Channel(self, link)
+        self._channels.add(channel)
+        channel.connecting = asyncio.get_running_loop().create_task(self._connect(channel))
+
+    async def _connect(self, channel: Channel) -> None:
+        loop = asyncio.get_running_loop()
+        address = channel.link.address
+        try:
+            if address.path:
+                await loop.create_unix_connection(lambda: channel, address.path)
+            else:
+                await loop.create_connection(lambda: channel, address.host, address.port)
+        except OSError as error:
+            self._gone(channel, _reason(error))
+        finally:
+            channel.connecting = None
+            if channel.transport is None:
+                self._forget(channel)
+
+    def _close(self, channel: Channel) -> None:
+        channel.link.channel = None
+        if channel.transport is not None:
+            channel.transport.abort()
+        elif channel.connecting is not None:
+            channel.connecting.cancel()
+
+    def _gone(self, channel: Channel, reason: str) -> None:
+        """A connection has ended or could not be opened."""
+        self._forget(channel)
+        link = channel.link
+        if link.channel is channel:
+            link.channel = None
+            self._engine.lost(link, reason, self._now())
+            self._settle()
+
+    def _forget(self, channel: Channel) -> None:
+        self._channels.discard(channel)
+        if not self._channels and self._closed is not None:
+            _wake(self._closed)
+
+    def _wake_waiters(self) -> None:
+        news = self._engine.news
+        if news:
+            self._engine.news = []
+            for waiter in news:
+                _wake(waiter)
+
+    # What the calls that do not wait need
+
+    def _prepare(self) -> None:
+        self._channels = set()
+        self._closed = None
+        self._settling = False
+        self._timer = None
+        self._timer_at = 0.0
+
+    def _future(self, task: Task) -> AsyncJobFuture:
+        return AsyncJobFuture(self, task)
+
+    def _guard(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def _look(self) -> None:
+        """Nothing: what has come is taken in by the loop."""
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,0 +1,18 @@
+"""Tasks that are waited for together."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class Group:
+    """What a task set and the engine share: how many tasks are left, and which callbacks are due."""
+
+    __slots__ = ("_waiters", "calls", "remaining")
+
+    def __init__(self) -> None:
+        self.remaining = 0
+        self.calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._waiters: list[Any] | None = None

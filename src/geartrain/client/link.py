@@ -1,0 +1,108 @@
+"""One job server as the client sees it: whether it can be reached, and what it was sent and owes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from ..errors import GeartrainError
+from ..wire import packets as p
+from ..wire.address import Address
+from ..wire.parser import Parser
+from .task import Task
+
+# The states of a link.
+DOWN: Final = 0
+CONNECTING: Final = 1
+UP: Final = 2
+
+
+class Question:
+    """Something asked that is no job: a status, an echo, an option."""
+
+    __slots__ = ("_answer", "_waiters", "body", "done", "failure", "result", "type")
+
+    def __init__(self, type: int, body: bytes, answer: int) -> None:
+        self.type = type
+        self.body = body
+        self._answer = answer
+        self.done = False
+        self.result = b""
+        self.failure: GeartrainError | None = None
+        self._waiters: list[Any] | None = None
+
+
+class Shared:
+    """Several tasks of one connection whose submissions coalesced into one job.
+
+    The server tells of each event once for each submission, one copy after the other, so the copies are
+    dealt to the tasks in turn.
+    """
+
+    __slots__ = ("_turn", "tasks")
+
+    def __init__(self, tasks: list[Task]) -> None:
+        self.tasks = tasks
+        self._turn = 0
+
+    def next(self) -> Task:
+        """Whose copy comes next."""
+        task = self.tasks[self._turn]
+        self._turn = (self._turn + 1) % len(self.tasks)
+        return task
+
+
+class Link:
+    """One configured server and the connection to it, if there is one.
+
+    A connection is a thing of the shells; `channel` is theirs to keep it in.
+    """
+
+    __slots__ = (
+        "address",
+        "attempt",
+        "avoid_until",
+        "awaited",
+        "channel",
+        "connect_by",
+        "failures",
+        "heard_at",
+        "jobs",
+        "name",
+        "options_refused",
+        "parser",
+        "probed_at",
+        "queue",
+        "reason",
+        "state",
+        "welcomed",
+    )
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.name = str(address)
+        self.state = DOWN
+        self.channel: Any = None
+        # The number of its last connection attempt, when that is given up, why it failed, how many did in a
+        # row, and until when others are preferred.
+        self.attempt = 0
+        self.connect_by = 0.0
+        self.reason = ""
+        self.failures = 0
+        self.avoid_until = 0.0
+        # What is to be sent; what was sent and is not answered, in order; the jobs that run, by handle.
+        self.queue: deque[Task | Question] = deque()
+        self.awaited: deque[Task | Question] = deque()
+        self.jobs: dict[bytes, Task | Shared] = {}
+        self.parser = Parser(p.RESPONSE)
+        # When it last showed a sign of life while one was waited for; when it was asked for one.
+        self.heard_at = 0.0
+        self.probed_at: float | None = None
+        # Whether this connection has answered anything yet, and whether an option ended an earlier one.
+        self.welcomed = False
+        self.options_refused = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is owed by this server."""
+        return bool(self.awaited or self.jobs or self.queue)

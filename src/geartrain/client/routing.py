@@ -1,0 +1,85 @@
+"""Which server a task goes to, and which are avoided for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+from .link import CONNECTING, DOWN, UP, Link
+from .task import Task
+
+FIRST_AVOIDANCE: Final = 1.0
+"""Seconds for which a server is avoided that could not be reached once; each further time it doubles."""
+LONGEST_AVOIDANCE: Final = 30.0
+"""Seconds for which it is avoided at most."""
+
+
+class Router:
+    """Chooses among the links of one client.
+
+    A server that failed is avoided for a while, which means that others are preferred. If there is no other,
+    a task may still try it, once for each time that the task has to be placed anew.
+    """
+
+    def __init__(self, links: Sequence[Link], by_unique: bool) -> None:
+        self._links = links
+        self._by_unique = by_unique
+        self._current = links[0]
+        self._turn = 0
+
+    def fails(self, link: Link, now: float) -> None:
+        """A link could not be opened, or its server did not answer."""
+        seconds = min(FIRST_AVOIDANCE * 2 ** min(link.failures, 16), LONGEST_AVOIDANCE)
+        link.failures += 1
+        link.avoid_until = now + seconds
+
+    def works(self, link: Link) -> None:
+        """A link's server has answered."""
+        link.failures = 0
+        link.avoid_until = 0.0
+
+    def reachable(self, now: float) -> list[Link]:
+        """The links whose servers are not avoided, those that are in use first; if there is none, all."""
+        found = [link for link in self._links if link.state == UP or link.avoid_until <= now]
+        return sorted(found or self._links, key=lambda link: (link.state != UP, link is not self._current))
+
+    def choose(self, task: Task | None, since: int, now: float) -> Link | None:
+        """The link for a task (None stands for anything that no server is better at than another).
+
+        `since` is the number of the last connection attempt before the task was there to be placed. None is
+        left if each server has failed in an attempt after that.
+        """
+        current = self._current
+        if not self._by_unique and current.state == UP:
+            return current
+        live = [link for link in self._links if link.state == UP or link.avoid_until <= now]
+        if not live:
+            live = [link for link in self._links if link.state == CONNECTING or link.attempt <= since]
+            if not live:
+                return None
+        if not self._by_unique:
+            # The one in use as long as it can be, else the first in the order of the configuration, but
+            # rather one that is connected or about to be.
+            self._current = current if current in live and current.state != DOWN else self._first(live)
+            return self._current
+        if len(live) == 1:
+            return live[0]
+        if task is None or not task.unique:
+            self._turn += 1
+            return live[self._turn % len(live)]
+        unique = task.unique.encode("utf-8", "surrogateescape") if task.unique != "-" else task.workload
+        key = task.function.encode("utf-8", "surrogateescape") + b"\0" + unique
+        return max(live, key=lambda link: weight(link.name, key))
+
+    def _first(self, live: list[Link]) -> Link:
+        return max(live, key=lambda link: link.state)
+
+
+def weight(server: str, key: bytes) -> bytes:
+    """How much a server claims a key: the highest weight of those that live has it (rendezvous hashing).
+
+    All clients that write the servers' addresses alike agree, whatever the order of their lists, and when a
+    server comes or goes only its own share of the keys moves.
+    """
+    return blake2b(key, key=server.encode()[:64], digest_size=8).digest()

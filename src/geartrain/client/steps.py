@@ -1,0 +1,133 @@
+"""Methods that are written once and work in both shells.
+
+A method that has to wait is a generator: it yields what it waits for, and the shell that runs it sees to
+that, the blocking one with its sockets, the asyncio one in its loop. `@call` makes such a generator a method
+that blocks in a `Blocking` class and a coroutine in an `Awaited` one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Generator
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
+
+if TYPE_CHECKING:
+    from .group import Group
+    from .link import Question
+    from .task import Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Wait(NamedTuple):
+    """Go on when that has changed, or at the deadline, or for no reason at all: look again."""
+
+    watched: Task | Question | Group
+    deadline: float | None
+
+
+class Invoke(NamedTuple):
+    """Call a function of the user's, where it may use the client in its turn."""
+
+    function: Callable[..., object]
+    arguments: tuple[Any, ...]
+
+
+Steps = Generator[Wait | Invoke, None, T]
+"""What a method written once returns: it yields what it waits for and returns a `T`."""
+
+
+class Blocking:
+    """A class whose calls block."""
+
+    __slots__ = ()
+    _shell: BlockingShell
+
+
+class Awaited:
+    """A class whose calls are awaited."""
+
+    __slots__ = ()
+    _shell: AwaitedShell
+
+
+class BlockingShell(Protocol):
+    """Runs steps to their end."""
+
+    def run_steps(self, steps: Steps[T]) -> T:
+        """Run them and return what they return."""
+
+
+class AwaitedShell(Protocol):
+    """Runs steps to their end in an event loop."""
+
+    async def run_steps(self, steps: Steps[T]) -> T:
+        """Run them and return what they return."""
+
+
+class call(Generic[S, P, T]):  # noqa: N801 - a decorator
+    """Make a generator of steps a method of blocking and awaited classes alike."""
+
+    def __init__(self, steps: Callable[Concatenate[S, P], Steps[T]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> call[S, P, T]: ...
+    @overload
+    def __get__(self, instance: Blocking, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, instance: Awaited, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, instance: object, owner: type) -> object:
+        # Only type checkers come here: `plain_methods` has put functions in the place of all calls.
+        raise AttributeError(f"{owner.__name__} has calls, and @plain_methods is missing")
+
+    def method(self, owner: type) -> Callable[..., object]:
+        """The method as the owner has it, with the signature and the documentation of the steps."""
+        steps: Callable[..., Steps[T]] = self._steps
+        if issubclass(owner, Blocking):
+
+            @functools.wraps(steps)
+            def method(self: Any, *args: Any, **keywords: Any) -> object:
+                return self._shell.run_steps(steps(self, *args, **keywords))
+        else:
+
+            @functools.wraps(steps)
+            async def method(self: Any, *args: Any, **keywords: Any) -> object:
+                return await self._shell.run_steps(steps(self, *args, **keywords))
+
+        method.__qualname__ = f"{owner.__name__}.{self._name}"
+        method.__module__ = owner.__module__
+        returns = str(steps.__annotations__.get("return", ""))
+        method.__annotations__ = {
+            **steps.__annotations__,
+            "return": returns.removeprefix("Steps[").removesuffix("]"),
+        }
+        return method
+
+
+C = TypeVar("C", bound=type)
+
+
+def plain_methods(owner: C) -> C:
+    """Give a class of one of the two kinds a plain method for each call that it inherits."""
+    for base in reversed(owner.__mro__):
+        for name, value in vars(base).items():
+            if isinstance(value, call):
+                setattr(owner, name, value.method(owner))
+    return owner

@@ -1,0 +1,108 @@
+"""Many tasks at once, with callbacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..errors import NoServersError
+from .group import Group
+from .steps import Awaited, Blocking, Invoke, Steps, call, plain_methods
+from .task import CREATED, NEW, SUCCEEDED, Task
+
+if TYPE_CHECKING:
+    from .asynchronous import AsyncClient  # noqa: F401 - named in a base's brackets
+    from .base import BaseClient
+    from .blocking import Client  # noqa: F401
+
+X = TypeVar("X", bound="BaseClient[Any]")
+
+
+class BaseTaskSet(Generic[X]):
+    """What `TaskSet` and `AsyncTaskSet` have in common."""
+
+    def __init__(self, client: X) -> None:
+        self._client = client
+        self._shell: Any = client
+        self._group = Group()
+        self._new: list[Task] = []
+        self.tasks: list[Task] = []
+        """All tasks that were added, in this order."""
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def add(self, task: Task) -> Task:
+        """Add a task; it is sent with the next `wait`, or at once if that goes on. Returns the task.
+
+        Callbacks may add further tasks to the set that they are called for.
+
+        Raises:
+            ValueError: the task was added before, here or to another set.
+        """
+        if task.state is not NEW or task._group is not None:
+            raise ValueError(f"{task!r} was added before; make a new one")
+        task._group = self._group
+        self._group.remaining += 1
+        self._new.append(task)
+        self.tasks.append(task)
+        return task
+
+    @call
+    def wait(self, timeout: float | None = None) -> Steps[bool]:
+        """Send what was added and wait until all tasks have ended; says whether all of them succeeded.
+
+        The tasks of a set are written one after the other without waiting for answers between them, so
+        thousands take a few round trips. Callbacks are called from here; an exception that one raises comes
+        out of `wait`, and another `wait` goes on with the rest.
+
+        Args:
+            timeout: seconds to wait at most. When they have passed the tasks that are left go on, and
+                another `wait` goes on waiting for them. None leaves it to the tasks' own time-outs.
+
+        Returns:
+            True if every foreground task has a result and every background task was acknowledged. False if
+            one failed, timed out or has not ended; its `state` and `failure` say which and why.
+
+        Raises:
+            NoServersError: a task was given up since no job server could be reached.
+        """
+        client, group = self._client, self._group
+        deadline = client._deadline(timeout)
+        while True:
+            if self._new:
+                new, self._new = self._new, []
+                client._submit_all(new)
+            while group.calls:
+                yield Invoke(*group.calls.popleft())
+            if self._new:
+                continue
+            if not group.remaining:
+                break
+            if client._passed(deadline):
+                return False
+            yield from client._change(group, deadline)
+        failures = [task.failure for task in self.tasks if task.failure is not None]
+        for failure in failures:
+            if isinstance(failure, NoServersError):
+                raise failure
+        return all(task.state is SUCCEEDED or task.state is CREATED for task in self.tasks)
+
+
+@plain_methods
+class TaskSet(BaseTaskSet["Client"], Blocking):
+    """Tasks that are sent together and waited for together.
+
+    tasks = TaskSet(client)
+    for name in names:
+        tasks.add(Task("resize", name, on_complete=lambda task, result: print(len(result))))
+    if not tasks.wait(timeout=60):
+        print([task.failure for task in tasks.tasks if task.failure])
+    """
+
+
+@plain_methods
+class AsyncTaskSet(BaseTaskSet["AsyncClient"], Awaited):
+    """Tasks that are sent together and waited for together, as `TaskSet`, in asyncio.
+
+    `wait` is awaited. Callbacks may be coroutine functions; each is awaited before the next is called.
+    """
