@@ -19,8 +19,11 @@ A worker:
 
     worker.run()
 
-Importing this loads nothing of the job server; that is `geartrain.server`, or `geartrain serve`.
+A program that only submits loads no worker, and neither loads the job server, which is `geartrain.server`, or
+`geartrain serve`.
 """
+
+from typing import TYPE_CHECKING
 
 from .client import (
     Admin,
@@ -55,7 +58,9 @@ from .errors import (
     WaitTimeoutError,
 )
 from .version import __version__
-from .worker import Job, Worker
+
+if TYPE_CHECKING:
+    from .worker import Job, Worker
 
 __all__ = [
     "Admin",
@@ -90,3 +95,11 @@ __all__ = [
     "WorkerStatus",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Job", "Worker"):
+        from . import worker
+
+        return getattr(worker, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
