@@ -5,12 +5,15 @@ A family's file imports what it runs with inside its functions, so that no comma
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
-from . import serve
-from .exits import EXIT_CODES
+from ..errors import GeartrainError
+from . import demo, ping, serve, status, submit, work, workers
+from .exits import EXIT_CODES, code_of, complain
 
 __all__ = ["app", "main"]
 
@@ -23,8 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 # An app that has a name becomes a command with commands of its own, the others' commands join the root.
-for family in (serve.app,):
-    app.add_typer(family)
+for family in (demo, serve, work, submit, status, workers, ping):
+    app.add_typer(family.app)
 
 
 def _version(wanted: bool) -> None:
@@ -50,4 +53,12 @@ def geartrain(
 
 def main() -> None:
     """Run the command that `sys.argv` names, and exit with its code."""
-    app()
+    # Names on the wire are bytes: those that are not UTF-8 leave as they came.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
+    try:
+        app()
+    except GeartrainError as error:
+        complain(str(error))
+        sys.exit(code_of(error))

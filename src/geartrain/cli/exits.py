@@ -7,6 +7,8 @@ from typing import NoReturn
 
 import typer
 
+from ..errors import ConnectionLostError, GeartrainError, NoServersError, ServerError, WaitTimeoutError
+
 
 class ExitCode(IntEnum):
     """How a command ended. What a `--shell` worker's command exits with is its own affair."""
@@ -32,7 +34,23 @@ EXIT_CODES = (
 )
 
 
+def code_of(error: GeartrainError) -> ExitCode:
+    """The exit code for an error of ours."""
+    if isinstance(error, NoServersError | ConnectionLostError):
+        return ExitCode.NO_SERVER
+    if isinstance(error, ServerError):
+        return ExitCode.REFUSED
+    if isinstance(error, WaitTimeoutError):
+        return ExitCode.TIMEOUT
+    return ExitCode.FAILED
+
+
+def complain(sentence: str) -> None:
+    """Say on standard error what is wrong."""
+    typer.echo(f"geartrain: {sentence}", err=True)
+
+
 def fail(sentence: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
     """Say on standard error why the command ends, and end it."""
-    typer.echo(f"geartrain: {sentence}", err=True)
+    complain(sentence)
     raise typer.Exit(code)

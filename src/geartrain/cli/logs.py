@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
-import structlog
+import typer
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 
 class LogFormat(StrEnum):
@@ -26,19 +30,30 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+LogFormatOption = Annotated[
+    LogFormat, typer.Option(help="human on a terminal and json elsewhere, or one of them always.")
+]
+LogLevelOption = Annotated[LogLevel, typer.Option(help="Log nothing below this.")]
+
+
 def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.INFO) -> None:
     """Send what structlog and the standard library's loggers say to standard error, in one form."""
+    import structlog
+
     human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and sys.stderr.isatty())
-    shared: list[structlog.typing.Processor] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S" if human else "iso", utc=not human),
         structlog.stdlib.PositionalArgumentsFormatter(),
     ]
-    last: list[structlog.typing.Processor]
+    last: list[Processor]
     if human:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+        # A traceback that shows variables would show what is in the jobs.
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        last = [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0, exception_formatter=plain)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)

@@ -11,7 +11,8 @@ from ..version import __version__, form
 from ..wire.packets import DEFAULT_PORT
 from .exits import ExitCode, fail
 from .help import examples
-from .logs import LogFormat, LogLevel, configure_logs
+from .lifeline import LifelineOption, hold_lifeline
+from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -47,10 +48,9 @@ def serve(
             show_default="journal.db in this user's state folder",
         ),
     ] = None,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="human on a terminal and json elsewhere, or one of them always.")
-    ] = LogFormat.AUTO,
-    log_level: Annotated[LogLevel, typer.Option(help="Log nothing below this.")] = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.AUTO,
+    log_level: LogLevelOption = LogLevel.INFO,
+    until_eof: LifelineOption = False,
 ) -> None:
     """Run the job server until SIGTERM, Ctrl-C or a `shutdown` from gearadmin.
 
@@ -84,6 +84,8 @@ def serve(
             loop=LOOP_NAME,
         )
 
+    if until_eof:
+        hold_lifeline()
     try:
         run(options, ready)
     except ValueError as error:

@@ -66,10 +66,7 @@ class Worker:
         prefix: str = "",
         connect_timeout: float = 5.0,
     ) -> None:
-        texts = [servers] if isinstance(servers, str) else list(servers)
-        if not texts:
-            raise ValueError("a worker needs a job server to work for, none is given")
-        self._addresses = list(dict.fromkeys(parse_address(text) for text in texts))
+        self.servers = servers
         if any(character.isspace() or character == "\0" for character in client_id):
             raise ValueError(f"a client id may not hold spaces, the servers list it in a line: {client_id!r}")
         self._client_id = client_id
@@ -81,7 +78,24 @@ class Worker:
         # The one that `work_one` goes on with.
         self._one: Loop | None = None
 
+    @property
+    def servers(self) -> Sequence[str]:
+        """The job servers' addresses. Others may be set before the worker runs, one or several."""
+        return tuple(map(str, self._addresses))
+
+    @servers.setter
+    def servers(self, servers: str | Sequence[str]) -> None:
+        texts = [servers] if isinstance(servers, str) else list(servers)
+        if not texts:
+            raise ValueError("a worker needs a job server to work for, none is given")
+        self._addresses = list(dict.fromkeys(parse_address(text) for text in texts))
+
     # Functions
+
+    @property
+    def functions(self) -> Sequence[str]:
+        """The names of the functions that are registered, without the worker's prefix."""
+        return tuple(function.name for function in self._functions.table.values())
 
     def function(self, name: str, *, timeout: float | None = None) -> Callable[[HandlerT], HandlerT]:
         """Make the decorated function the handler of `name`. The arguments are those of `register`."""

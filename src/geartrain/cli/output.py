@@ -1,0 +1,79 @@
+"""What a command shows: a table on a terminal, tab-separated lines in a pipe, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Show it as JSON.")]
+WatchOption = Annotated[
+    float | None,
+    typer.Option("--watch", "-w", metavar="SECONDS", min=0.1, help="Show it again and again, until Ctrl-C."),
+]
+
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at what the command shows."""
+    return sys.stdout.isatty()
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere as a terminal may be shown it: what could control the terminal is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def show_json(value: object) -> None:
+    """Show a value as one line of JSON."""
+    typer.echo(json.dumps(value))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Show rows under their columns on a terminal, and alone, with tabs, in a pipe.
+
+    Args:
+        columns: their names; those that begin with `#` hold numbers.
+        rows: what is in them.
+        empty: the sentence for a person when there are no rows.
+    """
+    rows = list(rows)
+    if not on_terminal():
+        for row in rows:
+            typer.echo("\t".join(map(str, row)))
+        return
+    if not rows:
+        typer.echo(empty)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
+    for row in rows:
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    Console().print(table)
+
+
+def repeat(seconds: float | None, show: Callable[[], bool]) -> None:
+    """Show something once, or every so many seconds until it is over: `show` returns whether it goes on."""
+    while True:
+        if seconds is not None and on_terminal():
+            typer.echo(_CLEAR, nl=False)
+        if not show() or seconds is None:
+            return
+        sys.stdout.flush()
+        time.sleep(seconds)

@@ -1,0 +1,70 @@
+"""Which job servers a command talks to: `--server`, or GEARMAN_SERVERS, or the one on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+
+from ..errors import GeartrainError
+from ..wire.address import parse_address
+from ..wire.packets import DEFAULT_PORT
+from .exits import ExitCode, complain, fail
+
+if TYPE_CHECKING:
+    from ..client import Admin
+
+T = TypeVar("T")
+
+VARIABLE: Final = "GEARMAN_SERVERS"
+"""The environment's list of servers, with commas; libgearman's tools read it too."""
+DEFAULT_SERVER: Final = f"127.0.0.1:{DEFAULT_PORT}"
+
+ServerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        "-s",
+        metavar="ADDRESS",
+        help="A job server: HOST, HOST:PORT, [::1]:PORT or unix:PATH. May be given several times.",
+        show_default=f"${VARIABLE}, or {DEFAULT_SERVER}",
+    ),
+]
+
+
+def servers_of(given: list[str] | None) -> list[str]:
+    """The job servers to talk to, in order, each an address that can be read."""
+    servers = given or [text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip()]
+    for server in servers:
+        try:
+            parse_address(server)
+        except ValueError as error:
+            fail(str(error), ExitCode.USAGE)
+    return servers or [DEFAULT_SERVER]
+
+
+def ask_each(servers: list[str], question: Callable[[Admin], T]) -> dict[str, T]:
+    """Ask every server something; what is missing in the answers was complained about.
+
+    Ends the command if none of them answers.
+    """
+    from ..client import Admin
+
+    answers: dict[str, T] = {}
+    for server in servers:
+        try:
+            with Admin(server) as admin:
+                answers[server] = question(admin)
+        except GeartrainError as error:
+            complain(str(error))
+    if not answers:
+        raise typer.Exit(ExitCode.NO_SERVER)
+    return answers
+
+
+def end_with(servers: list[str], answers: dict[str, T]) -> None:
+    """End the command with the exit code for servers that did not answer, if there are any."""
+    if len(answers) < len(set(servers)):
+        raise typer.Exit(ExitCode.NO_SERVER)
