@@ -13,9 +13,8 @@ from geartrain import Client
 def paint(width: int, height: int) -> bytes:
     """An evening by the sea."""
     sky = Image.linear_gradient("L").resize((width, height))
-    picture = Image.merge(
-        "RGB", [sky.point(lambda v: 60 + v * 3 // 4), sky.point(lambda v: 40 + v // 2), sky]
-    )
+    red, green, blue = (sky.point(ramp) for ramp in (lambda v: 20 + v, lambda v: 30 + v // 2, lambda v: 90))
+    picture = Image.merge("RGB", [red, green, blue])
     draw = ImageDraw.Draw(picture)
     horizon = height * 2 // 3
     sun, radius = (width * 5 // 8, horizon - height // 10), height // 7

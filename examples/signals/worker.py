@@ -34,4 +34,4 @@ def greet(job: Job) -> str:
 if __name__ == "__main__":
     # SIGTERM and SIGINT are the worker's own: the first lets it finish its job, the second stops it at once.
     done = worker.run()
-    print(f"{done} jobs done")
+    print(f"jobs done: {done}")

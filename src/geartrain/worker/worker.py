@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from ..wire.address import parse_address
 from .functions import Function, Functions, Handler
 from .job import Job
+from .logs import keep_off_stdout
 from .loop import Loop
 from .signals import StopAtOnce, stopped_by_signals
 
@@ -199,6 +200,7 @@ class Worker:
         self.close()
 
     def _new_loop(self) -> Loop:
+        keep_off_stdout()
         client_id = self._client_id or f"{socket.gethostname()}-{os.getpid()}"
         loop = Loop(self._addresses, self._functions, client_id, self._connect_timeout)
         with self._lock:
