@@ -36,7 +36,7 @@ class Command(NamedTuple, Generic[T]):
     is_list: bool = False
     """Whether the answer goes on up to a line `.`, which `read` is not given; else it is one line."""
     ends: bool = False
-    """Whether the server may close the connection instead of answering."""
+    """Whether it ends the server: it may close the connection instead of answering."""
 
 
 class command(Generic[P, T]):  # noqa: N801 - a decorator
@@ -189,6 +189,9 @@ class Admin(Commands):
         """Send a command and return its answer; for commands that have no method."""
         conversation = Conversation(command)
         finished = False
+        if command.ends:
+            # gearmand takes an order to stop only as the first line of a connection.
+            self.close()
         try:
             if self._socket is None:
                 try:
@@ -251,6 +254,9 @@ class AsyncAdmin(Commands):
         async with self._turn:
             conversation = Conversation(command)
             finished = False
+            if command.ends:
+                # gearmand takes an order to stop only as the first line of a connection.
+                await self.close()
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._converse(command, conversation)
