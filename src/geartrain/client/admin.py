@@ -104,7 +104,10 @@ class Commands:
 
     @command
     def shutdown(self, *, graceful: bool = False) -> Command[None]:
-        """Stop the server: at once, or (`graceful`) when the jobs that run are done."""
+        """Stop the server: at once, or (`graceful`) when the jobs that run are done.
+
+        gearmand as Debian builds it does not know this command: ServerError.
+        """
         return Command("shutdown graceful" if graceful else "shutdown", _nothing, ends=True)
 
 
@@ -189,9 +192,6 @@ class Admin(Commands):
         """Send a command and return its answer; for commands that have no method."""
         conversation = Conversation(command)
         finished = False
-        if command.ends:
-            # gearmand takes an order to stop only as the first line of a connection.
-            self.close()
         try:
             if self._socket is None:
                 try:
@@ -254,9 +254,6 @@ class AsyncAdmin(Commands):
         async with self._turn:
             conversation = Conversation(command)
             finished = False
-            if command.ends:
-                # gearmand takes an order to stop only as the first line of a connection.
-                await self.close()
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._converse(command, conversation)

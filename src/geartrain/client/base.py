@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -22,7 +22,6 @@ from ..wire import packets as p
 from ..wire.address import parse_address
 from ..wire.codec import arguments
 from .engine import Engine
-from .group import Group
 from .link import Link, Question
 from .steps import Steps, Wait, call
 from .task import WAITING, JobStatus, Priority, Task, TaskState, Workload
@@ -140,7 +139,8 @@ class BaseClient(Generic[F]):
             function, workload, unique=unique, priority=priority, retry_count=retry_count,
             timeout=self._timeout if timeout is None else timeout,
         )  # fmt: skip
-        return (yield from self._finish(task))
+        yield from self._finish(task)
+        return self._outcome(task)
 
     @call
     def submit(
@@ -177,7 +177,9 @@ class BaseClient(Generic[F]):
         deadline = self._deadline(timeout)
         try:
             while task.state is WAITING:
-                yield from self._wait(task, deadline, "not sent")
+                if self._passed(deadline):
+                    raise WaitTimeoutError(f"{function}: not sent in time")
+                yield Wait(task, deadline, sending=True)
         except BaseException:
             self._engine.abandon(task, self._now())
             raise
@@ -222,7 +224,7 @@ class BaseClient(Generic[F]):
             function, workload, unique=unique, priority=priority, background=True, at=at,
             retry_count=retry_count, timeout=self._timeout if timeout is None else timeout,
         )  # fmt: skip
-        yield from self._finish_any(task)
+        yield from self._finish(task)
         return task.handle
 
     @call
@@ -249,7 +251,8 @@ class BaseClient(Generic[F]):
             left = None if deadline is None else max(deadline - self._now(), 0.0)
             task = Task(RESULT_FUNCTION, handle, timeout=left)
             try:
-                return (yield from self._finish(task, link))
+                yield from self._finish(task, link)
+                return self._outcome(task)
             except ConnectionLostError as lost:
                 reasons[lost.server] = lost.reason
             except JobException as exception:
@@ -345,24 +348,21 @@ class BaseClient(Generic[F]):
 
     # What the calls are made of. They run where the shell has made sure that nobody else is at the engine.
 
-    def _finish(self, task: Task, link: Link | None = None) -> Generator[Any, None, bytes]:
-        """Submit a task, wait for its end, and return its result or raise its failure."""
-        yield from self._finish_any(task, link)
-        assert task.result is not None
-        return task.result
-
-    def _finish_any(self, task: Task, link: Link | None = None) -> Generator[Any, None, None]:
+    def _finish(self, task: Task, link: Link | None = None) -> Steps[None]:
+        """Submit a task and wait for its end; its failure is raised."""
         self._engine.submit(task, self._now(), link)
+        wait = Wait(task)
         try:
             while not task.done:
-                yield Wait(task, None)
+                yield wait
         except BaseException:
             self._engine.abandon(task, self._now())
             raise
         if task.failure is not None:
             raise task.failure
 
-    def _answer(self, link: Link, question: Question, deadline: float | None) -> Generator[Any, None, bytes]:
+    def _answer(self, link: Link, question: Question, deadline: float | None) -> Steps[bytes]:
+        """Put a question to one server and wait for the answer."""
         self._engine.ask(link, question, self._now())
         while not question.done:
             yield from self._wait(question, deadline, "no answer")
@@ -370,16 +370,11 @@ class BaseClient(Generic[F]):
             raise question.failure
         return question.result
 
-    def _wait(
-        self, watched: Task | Question, deadline: float | None, what: str
-    ) -> Generator[Any, None, None]:
+    def _wait(self, watched: Task | Question, deadline: float | None, what: str) -> Steps[None]:
         """Wait for a change; WaitTimeoutError after the deadline."""
         if self._passed(deadline):
             raise WaitTimeoutError(f"{what} in time")
         yield Wait(watched, deadline)
-
-    def _change(self, group: Group, deadline: float | None) -> Generator[Any, None, None]:
-        yield Wait(group, deadline)
 
     def _submit_all(self, tasks: Iterable[Task]) -> None:
         now = self._now()

@@ -183,7 +183,7 @@ class Client(BaseClient["JobFuture"], Blocking):
                     if self._leading:
                         self._follow(step)
                     else:
-                        self._lead(step.deadline)
+                        self._lead(step.deadline, step.sending)
                 else:
                     self._hand_over()
                     lock.release()
@@ -200,10 +200,10 @@ class Client(BaseClient["JobFuture"], Blocking):
     # One of the threads that wait at the same time leads: it alone reads, for all of them. The others follow:
     # each waits for its own waiter, a lock that is released when there is something for it to see.
 
-    def _lead(self, deadline: float | None) -> None:
+    def _lead(self, deadline: float | None, sending: bool = False) -> None:
         self._leading = True
         try:
-            self._turn(deadline)
+            self._turn(deadline, sending)
         finally:
             self._leading = False
             if self._engine.closed:
@@ -225,11 +225,11 @@ class Client(BaseClient["JobFuture"], Blocking):
         self._followers[waiter] = None
         self._open_and_close()
         self._flush(now)
+        # That may have been all that this thread, or another, waits for.
+        self._wake_waiters()
         next = self._engine.next_time
-        if (
-            self._engine.news
-            or any(channel.changed for channel in self._channels.values())
-            or (next is not None and next < self._wakes_at)
+        if any(channel.changed for channel in self._channels.values()) or (
+            next is not None and next < self._wakes_at
         ):
             self._wake_leader()
         self._lock.release()
@@ -254,16 +254,21 @@ class Client(BaseClient["JobFuture"], Blocking):
 
     # Moving bytes
 
-    def _turn(self, deadline: float | None) -> None:
-        """Write what there is to write; if that was nothing, wait for something to read, and read it."""
+    def _turn(self, deadline: float | None, sending: bool) -> None:
+        """Write what there is to write, a chunk to each server, wait for something to read, and read it.
+
+        Returns without waiting if there is more to write, and before it if `sending` is all that matters.
+        """
         engine = self._engine
         now = self._now()
-        self._open_and_close()
-        if self._flush(now):
-            # Whoever waited for a task to be sent need not wait for more.
+        if engine.wanted or engine.unwanted:
+            self._open_and_close()
+        was_written, more = self._flush(now)
+        if was_written:
             self._wake_waiters()
-            if not any(link.queue for link in engine.links):
+            if sending:
                 return
+        if more:
             deadline = now
         next = engine.next_time
         if deadline is None or (next is not None and next < deadline):
@@ -283,10 +288,10 @@ class Client(BaseClient["JobFuture"], Blocking):
                 self._ready(channel, event, now)
             elif descriptor == self._alarm.descriptor:
                 self._alarm.reset()
-        next = engine.next_time
         if next is not None and next <= now:
             engine.tick(now)
-        self._wake_waiters()
+        if engine.news:
+            self._wake_waiters()
 
     def _open_and_close(self) -> None:
         """Do what the engine asks for: unwanted connections first, since a link may be in both lists."""
@@ -379,9 +384,12 @@ class Client(BaseClient["JobFuture"], Blocking):
         else:
             self._lose(channel, "the server closed the connection", now)
 
-    def _flush(self, now: float) -> bool:
-        """Write one chunk to each server that has one waiting; whether anything was written."""
-        wrote = False
+    def _flush(self, now: float) -> tuple[bool, bool]:
+        """Write one chunk to each server that has one waiting.
+
+        Says whether anything was written or lost, and whether there is more to write at once.
+        """
+        wrote = more = False
         for link in self._engine.links:
             if link.queue and link.state == UP:
                 channel: Channel = link.channel
@@ -391,10 +399,11 @@ class Client(BaseClient["JobFuture"], Blocking):
                     # Nobody has looked at it for a while: has the server ended it?
                     self._read(channel, now)
                     if link.state != UP:
-                        return True
+                        return True, True
                 self._write(channel, now)
                 wrote = True
-        return wrote
+                more = more or bool(link.queue and not channel.blocked)
+        return wrote, more
 
     def _write(self, channel: Channel, now: float) -> None:
         assert channel.socket is not None

@@ -35,7 +35,9 @@ class Wait(NamedTuple):
     """Go on when that has changed, or at the deadline, or for no reason at all: look again."""
 
     watched: Task | Question | Group
-    deadline: float | None
+    deadline: float | None = None
+    sending: bool = False
+    """Whether what is waited for is only that something is sent."""
 
 
 class Invoke(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import NoServersError
 from .group import Group
-from .steps import Awaited, Blocking, Invoke, Steps, call, plain_methods
+from .steps import Awaited, Blocking, Invoke, Steps, Wait, call, plain_methods
 from .task import CREATED, NEW, SUCCEEDED, Task
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class BaseTaskSet(Generic[X]):
                 break
             if client._passed(deadline):
                 return False
-            yield from client._change(group, deadline)
+            yield Wait(group, deadline)
         failures = [task.failure for task in self.tasks if task.failure is not None]
         for failure in failures:
             if isinstance(failure, NoServersError):
