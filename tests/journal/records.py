@@ -11,7 +11,7 @@ from geartrain.journal import Journal, SqliteJournal
 
 def job(number: int, workload: bytes = b"workload", **fields: object) -> JobRecord:
     """A job with a number; the rest is as good as any unless told otherwise."""
-    record = JobRecord(number, b"reverse", b"unique %d" % number, workload, 1, 0.0, b"", QUEUED, b"")
+    record = JobRecord(number, b"reverse", b"unique %d" % number, workload, 1, 0.0, b"", QUEUED, b"", 0.0)
     return record._replace(**fields)  # type: ignore[arg-type]
 
 

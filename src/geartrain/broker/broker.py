@@ -197,16 +197,17 @@ class Broker:
         peer.held = None
         peer.gates = []
         peer.sleeping = False
-        self._dispatch.withdraw_all(peer)
-        # The newest first, each to the head of its queue: the oldest ends up foremost.
-        for job in reversed(list(peer.running.values())):
-            self.jobs.give_back(job, "worker lost")
+        # As a client first, so that nothing that follows is told to it.
+        self.jobs.waiters.leave(peer)
         for job in list(peer.waits_for.values()):
             job.clients = [client for client in job.clients if client is not peer]
             if not job.clients and not job.background and job.worker is None:
                 self.jobs.forget(job)
         peer.waits_for.clear()
-        self.jobs.stop_waiting(peer)
+        self._dispatch.withdraw_all(peer)
+        # The newest first, each to the head of its queue: the oldest ends up foremost.
+        for job in reversed(list(peer.running.values())):
+            self.jobs.give_back(job, "worker lost")
 
     def tick(self, now: float, wall: float) -> None:
         """Time has passed: `now` on the clock that never jumps, `wall` in seconds since the epoch.
@@ -257,9 +258,7 @@ class Broker:
     def refused(self, reason: str) -> None:
         """The batch that was taken could not be written: the submissions in it are answered QUEUE_ERROR."""
         for job in self._ledger.refused(reason.encode()):
-            job.background = False
-            if not job.clients and job.worker is None:
-                self.jobs.forget(job)
+            self.jobs.refused(job)
 
     # Submitting
 
@@ -350,7 +349,12 @@ class Broker:
                 raise Refused(b"QUEUE_ERROR", b"Too many clients wait for this job")
             job.add_client(peer)
             peer.waits_for[job.handle] = job
-            self._outboxes.send(peer, self._handles.created(job.handle))
+            if peer.held is None:
+                self._outboxes.send(peer, self._handles.created(job.handle))
+            else:
+                # In two pieces, lest it be taken for an acknowledgement when a commit fails.
+                self._outboxes.send(peer, response_head(p.JOB_CREATED, len(job.handle)))
+                self._outboxes.send(peer, job.handle)
         if is_new:
             jobs.start(job)
 

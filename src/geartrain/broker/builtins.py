@@ -18,7 +18,7 @@ from .jobs import Jobs
 from .ledger import Ledger
 from .outbox import Outboxes
 from .policy import Policy
-from .results import EXCEPTION
+from .results import EXCEPTION, FAIL
 from .state import Function, Job, Peer
 
 BUILTIN_PREFIX: Final = b"geartrain."
@@ -56,6 +56,7 @@ class Builtins:
     def run(self, peer: Peer, handle: bytes, name: bytes, workload: bytes, background: bool) -> None:
         """Answer one job."""
         self._outboxes.send(peer, response(p.JOB_CREATED, handle))
+        changes = self._ledger.changes
         try:
             if name == b"geartrain.result":
                 if not background:
@@ -69,31 +70,30 @@ class Builtins:
                 self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode())
             return
         if not background:
-            self._ledger.answer(
-                peer,
-                response(p.WORK_COMPLETE, handle + b"\0" + answer),
-                response(p.WORK_FAIL, handle),
-            )
+            self._ledger.answer(peer, handle, answer, changes)
 
     # Kept results
 
     def _result(self, peer: Peer, handle: bytes, workload: bytes) -> None:
         """End as the job ended whose handle is the workload, at once or when it does."""
         asked_for = workload.strip()
-        outcome = self._jobs.results.get(asked_for)
+        outcome = self._jobs.results.get(asked_for, self._jobs.wall)
         if outcome is not None:
             peer.asked_for += len(outcome.data)
             self._outboxes.send_end(peer, outcome.kind, handle, outcome.data)
             return
         job = self._jobs.by_handle.get(asked_for)
         if job is None:
+            if asked_for in self._jobs.dead:
+                self._outboxes.send_end(peer, FAIL, handle, b"")
+                return
             raise ValueError(f"{asked_for.decode('utf-8', 'replace')}: no job or kept result has this handle")
-        self._jobs.wait_for(job, peer, handle)
+        self._jobs.waiters.add(job, peer, handle)
 
     def _outcome(self, workload: bytes) -> Any:
         """`HANDLE` → what is known of the job now."""
         handle = workload.strip()
-        outcome = self._jobs.results.get(handle)
+        outcome = self._jobs.results.get(handle, self._jobs.wall)
         if outcome is not None:
             return outcome.describe()
         job = self._jobs.by_handle.get(handle) or self._jobs.dead.get(handle)
@@ -218,7 +218,7 @@ def _object(workload: bytes) -> dict[str, Any]:
     """A workload that is a JSON object; an empty one is an empty object."""
     try:
         found = json.loads(workload or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("the workload is not JSON") from None
     if not isinstance(found, dict):
         raise ValueError("the workload is not a JSON object")

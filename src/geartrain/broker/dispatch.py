@@ -109,10 +109,13 @@ class Dispatch:
 
     def sleep(self, peer: Peer) -> None:
         """A worker sent PRE_SLEEP: it sleeps, or is woken at once for a job that nobody was woken for."""
-        self.settle(peer)
+        woken_for = self.settle(peer)
         function = self._newest(peer, True) if self._ready and not self.paused else None
         if function is not None:
             self._wake_peer(peer, function)
+            if woken_for is not None:
+                # It was woken for one thing, did not grab, and is woken for another now.
+                self.rebalance(woken_for)
             return
         peer.sleeping = True
         if peer.unlisted:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from heapq import heapify, heappop, heappush
 from typing import Final
 
 from ..wire import packets as p
 from ..wire.codec import response
+from .calendar import Calendar
 from .dispatch import Dispatch
 from .handles import Handles
 from .ledger import Ledger
-from .limits import JOB_COST, MAX_NAME, MAX_SUBMITTERS, Limits, Refused
+from .limits import JOB_COST, MAX_NAME, Limits, Refused
 from .outbox import Outboxes
 from .policy import Policy
 from .records import DEAD, QUEUED, Document, JobRecord
 from .results import FAIL, Outcome, Results, load_outcome
 from .state import Function, Job, Peer
+from .waiters import Waiters
 
 MAX_DEAD: Final = 100_000
 """Dead jobs that are kept at most; the oldest goes first."""
@@ -51,16 +52,14 @@ class Jobs:
         # Jobs whose attempts are used up, oldest first.
         self.dead: dict[bytes, Job] = {}
         self.results = Results()
-        # Who is told how a background job ended: the peer, and the handle under which it asked.
-        self._waiters: dict[bytes, list[tuple[Peer, bytes]]] = {}
-        self._waiting = 0
+        self.waiters = Waiters(outboxes)
         # What functions begin with, and what was set for some of them by name.
         self.default_policy = policy
         self.policies: dict[bytes, Policy] = {}
-        # Delayed jobs by the time they are due; the number only breaks ties.
-        self._calendar: list[tuple[float, int, Job]] = []
-        # Entries of it whose job is gone, about.
-        self._crossed_out = 0
+        # Jobs that wait for a date, in seconds since the epoch, and those that rest between two attempts, on
+        # the clock that never jumps.
+        self._dated = Calendar()
+        self._resting = Calendar()
         # Running jobs that have a time limit, and when it is over.
         self._deadlines: dict[bytes, float] = {}
         # Functions whose policy limits their rate.
@@ -81,8 +80,12 @@ class Jobs:
             if len(name) > MAX_NAME:
                 raise Refused(b"ARGUMENT_TOO_LARGE", b"Function name too large")
             self._make_room()
-            function = self.functions[name] = Function(name, self.policies.get(name, self.default_policy))
-            self._pace(function)
+            function = self._make_known(name)
+        return function
+
+    def _make_known(self, name: bytes) -> Function:
+        function = self.functions[name] = Function(name, self.policies.get(name, self.default_policy))
+        self._pace(function)
         return function
 
     def _make_room(self) -> None:
@@ -151,8 +154,8 @@ class Jobs:
     def delayed(self) -> dict[Function, list[int]]:
         """How many jobs of each priority wait for their time, by function."""
         counts: dict[Function, list[int]] = {}
-        for _, _, job in self._calendar:
-            if self.by_handle.get(job.handle) is job and not job.queued and job.worker is None:
+        for calendar in (self._dated, self._resting):
+            for job in calendar.jobs():
                 counts.setdefault(job.function, [0, 0, 0])[job.priority] += 1
         return counts
 
@@ -173,33 +176,44 @@ class Jobs:
     def start(self, job: Job) -> None:
         """Queue a job, now or when it is due."""
         if job.due > self.wall:
-            heappush(self._calendar, (job.due, job.number, job))
+            self._dated.add(job.due, job)
         else:
+            job.due = 0.0
             self._dispatch.queue(job, False)
 
     def save(self, job: Job) -> None:
         """Make a background job durable as it is now, for the first time or again."""
-        history = json.dumps(job.history).encode() if job.history else b""
+        history = json.dumps([job.attempts, job.history or []]).encode() if job.attempts else b""
         self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
 
     def restore(self, record: JobRecord) -> None:
-        """Take up a job that a journal kept."""
+        """Take up a job that a journal kept, whatever the limits are now."""
         handle = self.by_handle.handle(record.number)
-        function = self.function(record.function)
+        function = self.functions.get(record.function)
+        if function is None:
+            function = self._make_known(record.function)
         job = Job(record.number, handle, function, record.unique, record.workload, record.priority, True)
         job.reducer = record.reducer
         job.due = record.due
         job.serial = -1
-        job.queued_at = self.wall
+        job.queued_at = record.queued_at
         if record.history:
-            job.history = [(float(time), str(reason)) for time, reason in json.loads(record.history)]
-            job.attempts = len(job.history)
+            attempts, history = json.loads(record.history)
+            job.attempts = attempts
+            job.history = [(float(time), str(reason)) for time, reason in history]
         self.by_handle.skip(record.number)
         if record.state == DEAD:
             self.dead[handle] = job
-        else:
-            self._register(job)
-            self.start(job)
+            return
+        self._register(job)
+        if job.attempts and job.due > self.wall:
+            # Not longer than it has to, though the clock may have been set back meanwhile.
+            rest = min(job.due - self.wall, function.policy.delay(job.attempts, handle))
+            if rest:
+                self._resting.add(self.now + rest, job)
+                return
+            job.due = 0.0
+        self.start(job)
 
     def restore_document(self, document: Document) -> None:
         """Take up a policy or an outcome that a journal kept; other kinds belong to others."""
@@ -208,7 +222,8 @@ class Jobs:
             policy.update(json.loads(document.value))
             self.policies[document.key.encode("utf-8", "surrogateescape")] = policy
         elif document.kind == "result":
-            self.results.put(load_outcome(document.value))
+            for handle in self.results.put(load_outcome(document.value)):
+                self._ledger.drop("result", handle.decode())
 
     # Running
 
@@ -248,7 +263,7 @@ class Jobs:
             job.due = self.wall + delay if delay else 0.0
             self.save(job)
             if delay:
-                self.start(job)
+                self._resting.add(self.now + delay, job)
                 return
         # It had its turn: it goes before those that had none yet.
         self._dispatch.queue(job, True)
@@ -288,37 +303,16 @@ class Jobs:
                 self.try_again(job, f"{kind}: {text}" if text else kind)
                 return
             self._conclude(job, kind, data)
+        elif len(self.waiters):
+            self.waiters.tell(job, kind, data)
         self.forget(job)
-
-    def wait_for(self, job: Job, peer: Peer, handle: bytes) -> None:
-        """When the job has ended, end the job `handle` in the same way for that peer alone.
-
-        Raises:
-            ValueError: too many wait already.
-        """
-        if self._waiting >= MAX_SUBMITTERS:
-            raise ValueError("too many wait for results already")
-        self._waiting += 1
-        self._waiters.setdefault(job.handle, []).append((peer, handle))
-
-    def stop_waiting(self, peer: Peer) -> None:
-        """A peer is gone; nobody waits on its behalf any more."""
-        if not self._waiting:
-            return
-        for handle, waiters in list(self._waiters.items()):
-            waiters[:] = [waiter for waiter in waiters if waiter[0] is not peer]
-            if not waiters:
-                del self._waiters[handle]
-        self._waiting = sum([len(waiters) for waiters in self._waiters.values()])
 
     def _conclude(self, job: Job, kind: str, data: bytes) -> None:
         """A background job has ended for good: tell who waits for that, and keep it if the policy says so."""
-        if self._waiters:
-            for peer, handle in self._waiters.pop(job.handle, ()):
-                self._waiting -= 1
-                self._outboxes.send_end(peer, kind, handle, data)
+        if len(self.waiters):
+            self.waiters.tell(job, kind, data)
         keep = job.function.policy.keep_results
-        if not keep:
+        if not keep or not self.results.can_hold(data):
             return
         outcome = Outcome(
             job.handle,
@@ -376,20 +370,22 @@ class Jobs:
 
     def forget(self, job: Job) -> None:
         """A job that no worker has is over: nothing of it stays."""
+        if len(self.waiters):
+            self.waiters.tell(job, FAIL, b"")
         if job.queued:
             self._dispatch.remove(job)
-        elif job.due > self.wall:
-            self._cross_out()
         self._ledger.end(job)
         self._unregister(job)
+        if job.due:
+            (self._resting if job.attempts else self._dated).cross_out(job)
 
-    def _cross_out(self) -> None:
-        """An entry of the calendar stands for nothing any more; once half of them do, they are taken out."""
-        self._crossed_out += 1
-        if self._crossed_out > 100 + len(self._calendar) // 2:
-            self._crossed_out = 0
-            self._calendar = [entry for entry in self._calendar if entry[2].handle in self.by_handle]
-            heapify(self._calendar)
+    def refused(self, job: Job) -> None:
+        """The commit of a new background job failed: nobody was promised anything about it."""
+        job.background = False
+        if job.handle in self.dead:
+            del self.dead[job.handle]
+        elif not job.clients and job.worker is None:
+            self.forget(job)
 
     def _unregister(self, job: Job) -> None:
         function = job.function
@@ -442,12 +438,10 @@ class Jobs:
         passed = max(0.0, now - self.now)
         self.now = now
         self.wall = wall
-        calendar = self._calendar
-        while calendar and calendar[0][0] <= wall:
-            job = heappop(calendar)[2]
-            if job.handle in self.by_handle and not job.queued and job.worker is None:
-                job.due = 0.0
-                self._dispatch.queue(job, False)
+        for job in self._dated.take(wall):
+            self._dispatch.queue(job, False)
+        for job in self._resting.take(now):
+            self._dispatch.queue(job, False)
         if self._deadlines:
             for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
                 late = self.by_handle.get(handle)

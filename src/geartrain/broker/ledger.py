@@ -11,6 +11,7 @@ from ..wire.codec import response
 from .handles import Handles
 from .outbox import Outboxes
 from .records import Batch, Document, JobRecord
+from .results import COMPLETE, EXCEPTION
 from .state import Job, Peer
 
 
@@ -31,6 +32,8 @@ class Ledger:
         self._in_flight: Batch | None = None
         # The serial of the last batch that ended, well or not.
         self._ended = 0
+        # How often something was given to a batch to write.
+        self.changes = 0
 
     @property
     def is_due(self) -> bool:
@@ -43,6 +46,7 @@ class Ledger:
         if not self._durable:
             return
         batch = self._gathering
+        self.changes += 1
         if not job.serial:
             job.serial = batch.serial
         number = job.number
@@ -57,16 +61,19 @@ class Ledger:
             job.reducer,
             state,
             history,
+            job.queued_at,
         )
 
     def keep(self, document: Document) -> None:
         """Write a document with the batch that gathers."""
         if self._durable:
+            self.changes += 1
             self._gathering.documents[document.kind, document.key] = document.value
 
     def drop(self, kind: str, key: str) -> None:
         """Remove a document with the batch that gathers."""
         if self._durable:
+            self.changes += 1
             self._gathering.documents[kind, key] = None
 
     def end(self, job: Job) -> None:
@@ -78,6 +85,7 @@ class Ledger:
         if batch.saved.pop(number, None) is not None:
             del batch.jobs[number]
         if job.serial < batch.serial:
+            self.changes += 1
             batch.ended.append(number)
         job.serial = 0
 
@@ -91,16 +99,19 @@ class Ledger:
         opens = self._outboxes.hold(peer, serial, created)
         if self._in_flight is not None and serial == self._in_flight.serial:
             # It coalesced with a job that is being written. Should that fail, it must be told too.
-            self._in_flight.peers.append(peer)
+            self._in_flight.peers[peer] = None
         elif opens:
-            self._gathering.peers.append(peer)
+            self._gathering.peers[peer] = None
 
-    def answer(self, peer: Peer, data: bytes, otherwise: bytes) -> None:
-        """Send `data` once what was kept so far is durable, or `otherwise` if that fails."""
-        if self._durable and not self._gathering.is_empty:
-            self._gathering.answers.append((peer, data, otherwise))
+    def answer(self, peer: Peer, handle: bytes, result: bytes, since: int) -> None:
+        """Complete a job of the server's own for a peer: once what it wrote is durable, or at once.
+
+        `since` is what `changes` was before. If the commit fails, it ends with an exception that says why.
+        """
+        if self.changes != since:
+            self._gathering.answers.append((peer, handle, result))
         else:
-            self._outboxes.send(peer, data)
+            self._outboxes.send_end(peer, COMPLETE, handle, result)
 
     def take(self) -> Batch:
         """Hand out the batch that gathered. Exactly one of `committed` and `refused` must follow."""
@@ -112,9 +123,9 @@ class Ledger:
         """The batch in flight is durable."""
         batch = self._take_in_flight()
         self._land(batch)
-        for peer, data, _ in batch.answers:
+        for peer, handle, result in batch.answers:
             if peer.connected:
-                self._outboxes.send(peer, data)
+                self._outboxes.send_end(peer, COMPLETE, handle, result)
 
     def refused(self, reason: bytes) -> list[Job]:
         """The batch in flight could not be written.
@@ -146,9 +157,9 @@ class Ledger:
             if peer.held is not None:
                 peer.held = [answers.get(item, item) for item in peer.held]
         self._land(batch)
-        for peer, _, otherwise in batch.answers:
+        for peer, handle, _ in batch.answers:
             if peer.connected:
-                self._outboxes.send(peer, otherwise)
+                self._outboxes.send_end(peer, EXCEPTION, handle, b"done, but not durable yet: " + reason)
         return refused
 
     def _take_in_flight(self) -> Batch:

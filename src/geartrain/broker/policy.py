@@ -11,6 +11,8 @@ from typing import Any, Final
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BACKOFFS: Final = ("none", "fixed", "linear", "exponential")
+LONGEST: Final = 1e9
+"""Seconds that a time in a policy may be at most: some thirty years."""
 
 
 class Policy:
@@ -96,9 +98,9 @@ class Policy:
             if value := getattr(self, key):
                 found[key] = value
         if self.rate:
-            found["rate"] = f"{self.rate:g}/s"
+            found["rate"] = f"{_plain(self.rate)}/s"
         if self.backoff != "none":
-            found["backoff"] = f"{self.backoff} {self.first_delay:g}s {self.max_delay:g}s"
+            found["backoff"] = f"{self.backoff} {_plain(self.first_delay)}s {_plain(self.max_delay)}s"
         return found
 
     def dump(self) -> bytes:
@@ -118,13 +120,19 @@ def seconds(value: object) -> float:
         number = text[: len(text) - len(unit)]
         scale = _UNITS.get(unit or "s")
         try:
-            if scale is not None:
-                return float(number) * scale
+            found = float(number) * scale if scale is not None else -1.0
         except ValueError:
-            pass
-    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:
-        return float(value)
+            found = -1.0
+    else:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
+    if 0 <= found < LONGEST:
+        return found
     raise ValueError(f"expected a time such as '30s' or '10m', got {value!r}")
+
+
+def _plain(number: float) -> str:
+    """A number as `seconds` and `_rate` read it back."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def _whole(key: str, value: object) -> int:

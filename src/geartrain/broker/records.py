@@ -19,8 +19,8 @@ DEAD: Final = 1
 class JobRecord(NamedTuple):
     """A background job that has not ended.
 
-    The number is that of its handle and orders the jobs by age; `due` is in seconds since the epoch, 0 for
-    at once; `history` holds what became of its earlier attempts, opaque to journals.
+    The number is that of its handle and orders the jobs by age; `due` (0: at once) and `queued_at` are in
+    seconds since the epoch; `history` holds what became of its earlier attempts, opaque to journals.
     """
 
     number: int
@@ -32,6 +32,7 @@ class JobRecord(NamedTuple):
     reducer: bytes
     state: int
     history: bytes
+    queued_at: float
 
 
 class Document(NamedTuple):
@@ -52,8 +53,8 @@ class Batch:
         self.documents: dict[tuple[str, str], bytes | None] = {}
         # The jobs behind `saved`, and the peers that are told nothing more until the commit is done.
         self.jobs: dict[int, Job] = {}
-        self.peers: list[Peer] = []
-        # Who is told what once the batch is durable, and what otherwise.
+        self.peers: dict[Peer, None] = {}
+        # Jobs of the server's own functions that end once the batch is durable: whose, handle, result.
         self.answers: list[tuple[Peer, bytes, bytes]] = []
 
     @property

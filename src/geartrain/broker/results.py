@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from heapq import heapify, heappop, heappush
 from typing import Any, Final, NamedTuple
 
 MAX_RESULTS: Final = 100_000
@@ -81,38 +82,57 @@ def load_outcome(value: bytes) -> Outcome:
 
 
 class Results:
-    """The kept outcomes, oldest first, bounded in number, bytes and time."""
+    """The kept outcomes, oldest first, bounded in number, bytes and time.
+
+    Args:
+        max_results: how many; the oldest goes first.
+        max_bytes: of their data together; the oldest goes first, and what is larger alone is not kept.
+    """
 
     def __init__(self, max_results: int = MAX_RESULTS, max_bytes: int = MAX_RESULT_BYTES) -> None:
         self._max_results = max_results
         self._max_bytes = max_bytes
         self._outcomes: dict[bytes, Outcome] = {}
         self._bytes = 0
+        # When each is to go, the next one first. Those that went before are met there, too.
+        self._expiry: list[tuple[float, bytes]] = []
 
     def __len__(self) -> int:
         return len(self._outcomes)
 
-    def get(self, handle: bytes) -> Outcome | None:
+    def get(self, handle: bytes, wall: float) -> Outcome | None:
         """The outcome of a job, if it is still kept."""
-        return self._outcomes.get(handle)
+        outcome = self._outcomes.get(handle)
+        return outcome if outcome is not None and outcome.expires_at > wall else None
+
+    def can_hold(self, data: bytes) -> bool:
+        """Whether the data of an outcome is not too much to be kept at all."""
+        return len(data) <= self._max_bytes
 
     def put(self, outcome: Outcome) -> list[bytes]:
         """Keep an outcome; returns the handles of those that had to go for it."""
+        if outcome.handle in self._outcomes:  # a dead job that was queued again
+            self._drop(outcome.handle)
         self._outcomes[outcome.handle] = outcome
         self._bytes += len(outcome.data)
+        heappush(self._expiry, (outcome.expires_at, outcome.handle))
         gone: list[bytes] = []
         while len(self._outcomes) > self._max_results or self._bytes > self._max_bytes:
             gone.append(self._drop(next(iter(self._outcomes))))
+        if len(self._expiry) > 2 * len(self._outcomes) + 1000:
+            self._expiry = [(kept.expires_at, handle) for handle, kept in self._outcomes.items()]
+            heapify(self._expiry)
         return gone
 
     def expire(self, wall: float) -> list[bytes]:
-        """Drop what was kept long enough; returns the handles. Looks at a bounded number each time."""
-        looked_at: list[Outcome] = []
-        for outcome in self._outcomes.values():
-            looked_at.append(outcome)
-            if len(looked_at) == 1000:
-                break
-        return [self._drop(outcome.handle) for outcome in looked_at if outcome.expires_at <= wall]
+        """Drop what was kept long enough; returns the handles."""
+        gone: list[bytes] = []
+        expiry = self._expiry
+        while expiry and expiry[0][0] <= wall:
+            outcome = self._outcomes.get(heappop(expiry)[1])
+            if outcome is not None and outcome.expires_at <= wall:
+                gone.append(self._drop(outcome.handle))
+        return gone
 
     def _drop(self, handle: bytes) -> bytes:
         self._bytes -= len(self._outcomes.pop(handle).data)

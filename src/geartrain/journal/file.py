@@ -116,7 +116,7 @@ class JournalFile:
     def documents(self) -> list[Document]:
         """Every document."""
         try:
-            return table.documents(self._open_connection)
+            return table.documents(self._open_connection, self.path)
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
 
@@ -162,7 +162,7 @@ class JournalFile:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         numbers = table.known(connection, batch.saved)
         saved = [record for number, record in batch.saved.items() if number in numbers]
-        kept = {(document.kind, document.key) for document in table.documents(connection)}
+        kept = table.keys(connection)
         documents = {key: value for key, value in batch.documents.items() if value is None or key in kept}
         table.write(connection, saved, batch.ended, documents)
         if len(saved) < len(batch.saved) or len(documents) < len(batch.documents):

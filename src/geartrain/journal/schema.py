@@ -41,9 +41,12 @@ _CREATE: Final = (
         reducer BLOB NOT NULL,
         state INTEGER NOT NULL,
         history BLOB NOT NULL,
+        queued_at REAL NOT NULL,
         checksum INTEGER NOT NULL
     )""",
-    "CREATE TABLE document (kind TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID",
+    """CREATE TABLE document (
+        kind TEXT, key TEXT, value BLOB NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID""",
 )
 
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ()

@@ -23,9 +23,11 @@ MAX_BYTES: Final = 256 * 1024
 READ_ROWS: Final = 4096
 """Rows that are read at once."""
 
-_COLUMNS: Final = "number, function, unique_key, workload, priority, due, reducer, state, history, checksum"
-_WIDTH: Final = 10
-_HEAD: Final = Struct("<qqdq")
+_COLUMNS: Final = (
+    "number, function, unique_key, workload, priority, due, reducer, state, history, queued_at, checksum"
+)
+_WIDTH: Final = 11
+_HEAD: Final = Struct("<qqdqd")
 
 # The numbers of rows that there are statements for: a part of a batch is filled up to the next of them by
 # writing its last row again. So few statements serve all sizes, and they stay compiled.
@@ -41,13 +43,17 @@ _SIZES: Final = (
     1024,
 )
 _SAVE: Final = {
-    rows: f"INSERT OR REPLACE INTO job ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * rows)
+    rows: f"INSERT OR REPLACE INTO job ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?,?)"] * rows)
     for rows in _SIZES
 }
 _EMPTY: Final = bytearray()
 _END: Final = "DELETE FROM job WHERE number IN (SELECT value FROM json_each(?))"
-_PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value) VALUES (?, ?, ?)"
+_PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value, checksum) VALUES (?, ?, ?, ?)"
 _REMOVE: Final = "DELETE FROM document WHERE kind = ? AND key = ?"
+
+ADVICE: Final = (
+    "see `geartrain journal check`, and save the others with `geartrain journal export --skip-damaged`"
+)
 
 STATEMENTS: Final = len(_SIZES) + 16
 """Statements that a connection should keep compiled."""
@@ -55,9 +61,14 @@ STATEMENTS: Final = len(_SIZES) + 16
 
 def checksum(record: Sequence[Any]) -> int:
     """What a row's checksum has to be. Any bit that flips in the file shows, wherever it is."""
-    number, function, unique, workload, priority, due, reducer, state, history = record
-    head = _HEAD.pack(number, priority, due, state)
+    number, function, unique, workload, priority, due, reducer, state, history, queued_at = record
+    head = _HEAD.pack(number, priority, due, state, queued_at)
     return crc32(b"".join((head, function, unique, workload, reducer, history)))
+
+
+def checksum_of_document(kind: str, key: str, value: bytes) -> int:
+    """The same for a document."""
+    return crc32(b"\0".join((kind.encode(), key.encode("utf-8", "surrogatepass"), value)))
 
 
 def write(
@@ -84,7 +95,7 @@ def write(
         if value is None:
             connection.execute(_REMOVE, (kind, key))
         else:
-            connection.execute(_PUT, (kind, key, value))
+            connection.execute(_PUT, (kind, key, value, checksum_of_document(kind, key, value)))
     connection.execute("COMMIT")
 
 
@@ -116,7 +127,7 @@ def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
     # The module looks long for an adapter of each `bytes` that it binds, and takes a `bytearray` as it is.
     functions: dict[bytes, bytearray] = {}
     for record in part:
-        number, function, unique, workload, priority, due, reducer, state, history = record
+        number, function, unique, workload, priority, due, reducer, state, history, queued_at = record
         name = functions.get(function)
         if name is None:
             name = functions[function] = bytearray(function)
@@ -130,6 +141,7 @@ def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
             bytearray(reducer) if reducer else _EMPTY,
             state,
             bytearray(history) if history else _EMPTY,
+            queued_at,
             checksum(record),
         )
     values += values[-_WIDTH:] * (rows - len(part))
@@ -165,14 +177,26 @@ def fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
         except Exception:  # a value of a wrong type or size
             found = -1
         if found != expected:
-            raise JournalError(
-                f"job {row[0]} in {path} is damaged: see `geartrain journal check`, and save the others with "
-                "`geartrain journal export --skip-damaged`"
-            )
+            raise JournalError(f"job {row[0]} in {path} is damaged: {ADVICE}")
         records.append(JobRecord._make(values))
     return records
 
 
-def documents(connection: sqlite3.Connection) -> list[Document]:
-    """Every document."""
-    return [Document(*row) for row in connection.execute("SELECT kind, key, value FROM document")]
+def documents(connection: sqlite3.Connection, path: str) -> list[Document]:
+    """Every document.
+
+    Raises:
+        JournalError: one of them is not what was written.
+        sqlite3.Error: the file can't be read.
+    """
+    found = []
+    for kind, key, value, expected in connection.execute("SELECT kind, key, value, checksum FROM document"):
+        if not isinstance(value, bytes) or checksum_of_document(kind, key, value) != expected:
+            raise JournalError(f"the {kind} {key!r} in {path} is damaged: {ADVICE}")
+        found.append(Document(kind, key, value))
+    return found
+
+
+def keys(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """What the documents that are kept are found by."""
+    return set(connection.execute("SELECT kind, key FROM document"))

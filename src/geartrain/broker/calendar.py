@@ -1,0 +1,54 @@
+"""Jobs that wait for a time: for a date, or until they have rested between two attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from .state import Job
+
+
+class Calendar:
+    """Delayed jobs by the time at which they may run. A job's `due` is not 0 while it is in a calendar."""
+
+    def __init__(self) -> None:
+        # The number only breaks ties.
+        self._entries: list[tuple[float, int, Job]] = []
+        # Entries whose job is over. Each would cost a walk to take out, so they stay until there are many.
+        self._crossed_out = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def jobs(self) -> Iterator[Job]:
+        """Every job in it."""
+        for _, _, job in self._entries:
+            if job.due:
+                yield job
+
+    def add(self, time: float, job: Job) -> None:
+        """Have a job wait for a time."""
+        heappush(self._entries, (time, job.number, job))
+
+    def take(self, until: float) -> list[Job]:
+        """Take out the jobs whose time has come."""
+        taken: list[Job] = []
+        entries = self._entries
+        while entries and entries[0][0] <= until:
+            job = heappop(entries)[2]
+            if job.due:
+                job.due = 0.0
+                taken.append(job)
+            else:
+                self._crossed_out -= 1
+        return taken
+
+    def cross_out(self, job: Job) -> None:
+        """A job in it is over; hold on to nothing large of it."""
+        job.due = 0.0
+        job.workload = b""
+        self._crossed_out += 1
+        if self._crossed_out > 100 + len(self._entries) // 2:
+            self._crossed_out = 0
+            self._entries = [entry for entry in self._entries if entry[2].due]
+            heapify(self._entries)

@@ -1,0 +1,52 @@
+"""Who asked how a job ends, and is told when it does: clients of `geartrain.result`."""
+
+from __future__ import annotations
+
+from .limits import MAX_SUBMITTERS
+from .outbox import Outboxes
+from .state import Job, Peer
+
+
+class Waiters:
+    """For each job that somebody asked about, the peers and the handles under which they asked."""
+
+    def __init__(self, outboxes: Outboxes) -> None:
+        self._outboxes = outboxes
+        self._by_job: dict[bytes, list[tuple[Peer, bytes]]] = {}
+        self._by_peer: dict[Peer, set[bytes]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, job: Job, peer: Peer, handle: bytes) -> None:
+        """When the job has ended, end the job `handle` in the same way for that peer alone.
+
+        Raises:
+            ValueError: too many wait already.
+        """
+        if self._count >= MAX_SUBMITTERS:
+            raise ValueError("too many wait for results already")
+        self._count += 1
+        self._by_job.setdefault(job.handle, []).append((peer, handle))
+        self._by_peer.setdefault(peer, set()).add(job.handle)
+
+    def leave(self, peer: Peer) -> None:
+        """A peer is gone; nobody waits on its behalf any more."""
+        for handle in self._by_peer.pop(peer, ()):
+            waiters = self._by_job.pop(handle)
+            left = [waiter for waiter in waiters if waiter[0] is not peer]
+            self._count -= len(waiters) - len(left)
+            if left:
+                self._by_job[handle] = left
+
+    def tell(self, job: Job, kind: str, data: bytes) -> None:
+        """A job has ended."""
+        for peer, handle in self._by_job.pop(job.handle, ()):
+            self._count -= 1
+            self._outboxes.send_end(peer, kind, handle, data)
+            asked = self._by_peer.get(peer)
+            if asked is not None:
+                asked.discard(job.handle)
+                if not asked:
+                    del self._by_peer[peer]
