@@ -27,7 +27,7 @@ _LARGE: Final = 64 * 1024
 class Connection:
     """An open connection. After a `ConnectionLostError` it is of no use but to be closed.
 
-    It belongs to the thread of its loop; `send_event` alone may be called from others, while a handler runs.
+    It belongs to the thread of its loop, except while a handler runs: then any thread may `send_event`.
     """
 
     def __init__(self, engine: Engine, connected: socket.socket) -> None:
@@ -104,19 +104,25 @@ class Connection:
         if sent < len(data):
             self._send_slowly(memoryview(data)[sent:])
 
+    def end_events(self, handle: bytes) -> bool:
+        """The handler has returned: no more events of this job. Returns whether the job is still ours.
+
+        Raises:
+            ConnectionLostError: the connection broke while the handler ran.
+        """
+        with self._lock:
+            ours = self.engine.ended(handle)
+        if self.lost:
+            self._lose(self.lost)
+        return ours
+
     def send_end(self, type: int, handle: bytes, body: bytes | None, follow: bytes) -> None:
-        """Write the end of a job, unless it is not ours any more, and in the same breath what follows it.
+        """Write the end of a job and, in the same breath, what follows it.
 
         Raises:
             ConnectionLostError: see `send`.
         """
-        with self._lock:
-            if self.lost:
-                self._lose(self.lost)
-            if self.engine.ended(handle):
-                self._send_packet(type, handle, body, follow)
-            elif follow:
-                self.send(follow)
+        self._send_packet(type, handle, body, follow)
 
     def send_event(self, type: int, handle: bytes, body: bytes) -> None:
         """Write an event of a running job, at once.

@@ -36,7 +36,7 @@ class Backoff:
         return length * (1 + self._chance()) / 2
 
     def reset(self) -> None:
-        """The server answers."""
+        """The server was there for a while: begin anew."""
         self._next = FIRST_PAUSE
 
 
@@ -46,11 +46,12 @@ class Dial:
     Args:
         address: the server's.
         timeout: seconds that the attempt may take.
-        done: called on that thread when there is a `socket` or an `error`.
+        done: called on that thread when there is a socket to take or an `error`.
     """
 
     def __init__(self, address: Address, timeout: float, done: Callable[[], None]) -> None:
-        self.error: OSError | None = None
+        self.error = ""
+        """Why there is no connection; empty until that is known."""
         self._address = address
         self._timeout = timeout
         self._done = done
@@ -76,8 +77,9 @@ class Dial:
     def _run(self) -> None:
         try:
             found = connect(self._address, self._timeout)
-        except OSError as error:
-            self.error = error
+        except Exception as error:
+            # Names can be wrong in many ways; whatever it is, the loop has to know that this attempt is over.
+            self.error = (error.strerror if isinstance(error, OSError) else "") or str(error) or repr(error)
         else:
             with self._lock:
                 if self._given_up:

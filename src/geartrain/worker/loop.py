@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Final
 
 import structlog
@@ -115,7 +116,15 @@ class Loop:
             if assignment is not None:
                 type, body = self._do(server, assignment)
                 self.done += 1
-                connection.send_end(type, assignment.handle, body, self._follow(server, until))
+                handle = assignment.handle
+                try:
+                    if connection.end_events(handle):
+                        connection.send_end(type, handle, body, self._follow(server, until))
+                    else:
+                        connection.send(self._follow(server, until))
+                except ConnectionLostError as error:
+                    _log.warning("a job's end could not be told", handle=text_of(handle), reason=str(error))
+                    raise
             if engine.state != GRABBING:
                 self._grabbing = None
                 if engine.state == AWAKE:
@@ -146,9 +155,13 @@ class Loop:
         return server.engine.follow()
 
     def _finish(self, awaitable: Awaitable[object]) -> object:
-        async def finish() -> object:
-            return await awaitable
-
+        """Bring a handler's coroutine to its end, on the loop that all of them share."""
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(finish())
+        coroutine = awaitable if isinstance(awaitable, Coroutine) else _wait_for(awaitable)
+        # A context of its own, as with tasks: what one job sets is not there in the next.
+        return self._runner.run(coroutine, context=contextvars.copy_context())
+
+
+async def _wait_for(awaitable: Awaitable[object]) -> object:
+    return await awaitable

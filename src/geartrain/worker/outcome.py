@@ -16,8 +16,8 @@ from .job import Job
 
 _log = structlog.get_logger("geartrain.worker")
 
-# Room for the handle in the packet of a result.
-_LARGEST_RESULT: Final = MAX_PACKET - 256
+LARGEST_RESULT: Final = MAX_PACKET - 256
+"""Bytes; the rest is room for the handle. A server that was sent more would hang up, and try it again."""
 
 Outcome = tuple[int, bytes | None]
 """A packet type, and what follows the handle in its body (None: the handle stands alone)."""
@@ -33,11 +33,8 @@ def outcome_of(function: Function, job: Job, finish: Callable[[Awaitable[object]
     """
     try:
         result: object = function.handler(job)
-        if type(result) is bytes and len(result) <= _LARGEST_RESULT:
-            return p.WORK_COMPLETE, result
-        if isinstance(result, Awaitable):
+        if type(result) is not bytes and isinstance(result, Awaitable):
             result = finish(result)
-        return p.WORK_COMPLETE, _result_bytes(function, result)
     except JobFailed as error:
         _log.info("job failed", function=function.name, handle=job.handle, reason=str(error))
         return p.WORK_FAIL, None
@@ -48,8 +45,18 @@ def outcome_of(function: Function, job: Job, finish: Callable[[Awaitable[object]
         if isinstance(error, JobLostError) and error.handle == job.handle:
             # Whoever runs the handler knows, and has nobody to tell.
             return p.WORK_FAIL, None
-        _log.exception("the handler raised an exception", function=function.name, handle=job.handle)
+        if error.__traceback__ is not None:
+            error.__traceback__ = error.__traceback__.tb_next  # it begins in the handler, not here
+        _log.error("job raised an exception", function=function.name, handle=job.handle, exc_info=error)
         return p.WORK_EXCEPTION, exception_text(error)
+    if type(result) is not bytes:
+        try:
+            result = _bytes_of(result)
+        except (TypeError, UnicodeEncodeError) as error:
+            return _unfit(function, job, str(error))
+    if len(result) > LARGEST_RESULT:
+        return _unfit(function, job, f"{len(result)} bytes: the largest result is {LARGEST_RESULT} bytes")
+    return p.WORK_COMPLETE, result
 
 
 def exception_text(error: BaseException) -> bytes:
@@ -72,18 +79,18 @@ def exception_text(error: BaseException) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _result_bytes(function: Function, result: object) -> bytes:
-    if isinstance(result, str):
-        result = result.encode()
-    elif result is None:
+def _bytes_of(result: object) -> bytes:
+    if result is None:
         return b""
-    elif isinstance(result, bytearray | memoryview):
-        result = bytes(result)
-    if not isinstance(result, bytes):
-        name = type(result).__name__
-        raise TypeError(f"the function {function.name!r} returned {name}: a result is bytes, str or None")
-    if len(result) > _LARGEST_RESULT:
-        raise ValueError(
-            f"the function {function.name!r} returned {len(result)} bytes: a packet holds {_LARGEST_RESULT}"
-        )
-    return result
+    if isinstance(result, str):
+        return result.encode()
+    if isinstance(result, bytes | bytearray | memoryview):
+        return bytes(result)
+    raise TypeError(f"{type(result).__name__}: a result is bytes, str or None")
+
+
+def _unfit(function: Function, job: Job, what: str) -> Outcome:
+    """The handler returned what cannot be sent."""
+    text = f"the function {function.name!r} returned {what}"
+    _log.error("job returned what cannot be sent", handle=job.handle, reason=text)
+    return p.WORK_EXCEPTION, text.encode("utf-8", "backslashreplace")

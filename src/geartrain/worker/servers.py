@@ -14,9 +14,8 @@ import structlog
 
 from ..errors import ConnectionLostError
 from ..wire.address import Address
-from ..wire.text import text_of
 from .connection import ANSWER_TIMEOUT, Connection
-from .dial import Backoff, Dial
+from .dial import LONGEST_PAUSE, Backoff, Dial
 from .engine import AWAKE, PROBE, Engine
 from .functions import Function, Functions
 
@@ -45,6 +44,8 @@ class Server:
         """Whether a probe is out."""
         self.answered = False
         """Whether it has answered on this connection."""
+        self.since = 0.0
+        """When this connection was made."""
         self.reason = ""
         """Why it could not be reached; empty while there is nothing to complain of."""
 
@@ -146,15 +147,17 @@ class Servers:
             if connected is not None:
                 server.dial = None
                 self._opened(server, Connection(server.engine, connected))
-            elif dial.error is not None:
+            elif dial.error:
                 server.dial = None
-                self._retry(server, dial.error.strerror or str(dial.error))
+                self._retry(server, dial.error)
 
     def _opened(self, server: Server, connection: Connection) -> None:
+        now = time.monotonic()
         server.connection = connection
+        server.since = now
         server.answered = False
         server.probed = True
-        server.due = time.monotonic() + ANSWER_TIMEOUT
+        server.due = now + ANSWER_TIMEOUT
         server.table = self._functions.table
         self._by_descriptor[connection.fileno()] = server
         self._poll.register(connection, select.POLLIN)
@@ -163,7 +166,6 @@ class Servers:
     def _answered(self, server: Server) -> None:
         server.answered = True
         server.reason = ""
-        server.backoff.reset()
         _log.info("connected to the job server", server=server.engine.server)
 
     def lost(self, server: Server, reason: str) -> None:
@@ -175,10 +177,11 @@ class Servers:
         self._poll.unregister(connection)
         connection.close()
         server.connection = None
-        for handle in server.engine.running:
-            _log.warning("the connection of a job in hand is gone", handle=text_of(handle), reason=reason)
         if server in self.awake:
             self.awake.remove(server)
+        # Not at the first answer: a server that hangs up on each connection is not to be met in haste.
+        if time.monotonic() > server.since + LONGEST_PAUSE:
+            server.backoff.reset()
         self._retry(server, reason)
 
     def _retry(self, server: Server, reason: str) -> None:

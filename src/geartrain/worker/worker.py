@@ -10,12 +10,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+import structlog
+
 from ..wire.address import parse_address
 from .functions import Function, Functions, Handler
 from .job import Job
 from .logs import keep_off_stdout
 from .loop import Loop
 from .signals import StopAtOnce, stopped_by_signals
+
+_log = structlog.get_logger("geartrain.worker")
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
 
@@ -76,6 +80,7 @@ class Worker:
         # `run` may be called in several threads; each has a loop of its own.
         self._lock = threading.Lock()
         self._loops: list[Loop] = []
+        self._stopped = False
         # The one that `work_one` goes on with.
         self._one: Loop | None = None
 
@@ -148,6 +153,8 @@ class Worker:
         """
         if max_jobs is not None and max_jobs < 0:
             raise ValueError(f"max_jobs is a number of jobs, not {max_jobs}")
+        if not self._functions.table:
+            _log.warning("the worker has no function yet, so there is no job for it")
         loop = self._new_loop()
         at_once = True
         try:
@@ -180,8 +187,12 @@ class Worker:
             raise
 
     def stop(self) -> None:
-        """Have `run` and `work_one` return when the job in hand is done; from any thread or handler."""
+        """Have `run` and `work_one` return when the job in hand is done, and later calls at once.
+
+        May be called from any thread, and from a handler.
+        """
         with self._lock:
+            self._stopped = True
             for loop in self._loops:
                 loop.stop()
 
@@ -205,6 +216,8 @@ class Worker:
         loop = Loop(self._addresses, self._functions, client_id, self._connect_timeout)
         with self._lock:
             self._loops.append(loop)
+            if self._stopped:
+                loop.stop()
         return loop
 
     def _part_from(self, loop: Loop, at_once: bool = False) -> None:
