@@ -156,8 +156,19 @@ class RawPeer:
     """
 
     def __init__(self, host: str, port: int, timeout: float = TIMEOUT) -> None:
+        self._take_up(socket.create_connection((host, port), timeout), timeout)
+
+    @classmethod
+    def over(cls, connected: socket.socket, timeout: float = TIMEOUT) -> Self:
+        """The same over a connection that is there already, such as one that a test accepted as a server."""
+        peer = cls.__new__(cls)
+        peer._take_up(connected, timeout)
+        return peer
+
+    def _take_up(self, connected: socket.socket, timeout: float) -> None:
         self.timeout = timeout
-        self.socket = socket.create_connection((host, port), timeout)
+        self.socket = connected
+        self.socket.settimeout(timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = bytearray()
         self._closed = False

@@ -16,7 +16,7 @@ from .engine import Assignment, Engine
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
-FAREWELL_TIMEOUT: Final = 1.0
+FAREWELL_TIMEOUT = 1.0
 """Seconds that a server may take to read our last words and hang up."""
 
 _CHUNK: Final = 64 * 1024

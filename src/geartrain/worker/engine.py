@@ -175,7 +175,8 @@ class Engine:
             elif type == p.ERROR:
                 self._error(*arguments(type, body))
             elif type != p.ECHO_RES:
-                raise ProtocolError(f"a worker was sent {name_of(type)}")
+                what = "text" if type == p.TEXT else name_of(type)
+                raise ProtocolError(f"this is no job server: it sent a worker {what}")
         return assignment
 
     def _assigned(

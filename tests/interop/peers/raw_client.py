@@ -31,7 +31,8 @@ def poll(server: RawPeer, number: int, handle: bytes) -> None:
     while known:
         status = server.status(handle)
         known = status.known == b"1"
-        line = b" ".join(status[:4]).decode()
+        # Gearman::Server leaves the numbers out where there is nothing to tell.
+        line = b" ".join(field or b"0" for field in status[:4]).decode()
         if line != last:
             print(number, "polled", line, flush=True)
             last = line

@@ -1,0 +1,240 @@
+"""What a worker says on one connection, without a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from geartrain import Job
+from geartrain.errors import ProtocolError
+from geartrain.worker.engine import ASLEEP, AWAKE, GRABBING, RETRY_GRAB, Engine
+from geartrain.worker.functions import Function
+from tests.harness.rawwire import REQ, RES, Argument, Packet, encode
+
+GRABS = [Packet.GRAB_JOB_ALL, Packet.GRAB_JOB_UNIQ, Packet.GRAB_JOB]
+
+
+def function(name: str, timeout: float | None = None) -> Function:
+    def handler(job: Job) -> None:
+        pass
+
+    return Function(name, handler, timeout)
+
+
+ADD = {b"add": function("add")}
+
+
+def cut(data: bytes) -> Iterator[tuple[Packet, bytes]]:
+    """The requests that bytes consist of."""
+    while data:
+        size = int.from_bytes(data[8:12], "big")
+        assert data[:4] == REQ
+        assert len(data) >= 12 + size
+        yield Packet(int.from_bytes(data[4:8], "big")), data[12 : 12 + size]
+        data = data[12 + size :]
+
+
+def types(data: bytes) -> list[Packet]:
+    return [type for type, _ in cut(data)]
+
+
+def answer(type: int, *args: Argument) -> bytes:
+    return encode(type, *args, magic=RES)
+
+
+ASSIGN = answer(Packet.JOB_ASSIGN_UNIQ, "H:1", "add", "u", "2+3")
+NO_JOB = answer(Packet.NO_JOB)
+NOOP = answer(Packet.NOOP)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """An engine that has just connected and announced `add`."""
+    engine = Engine("server:4730", b"me")
+    engine.connected(ADD)
+    return engine
+
+
+def take_reply(engine: Engine) -> bytes:
+    reply, engine.reply = engine.reply, b""
+    return reply
+
+
+def test_a_new_connection_begins_asleep_and_asks_for_a_sign_of_life() -> None:
+    engine = Engine("server:4730", b"me")
+    greeting = engine.connected({b"add": function("add"), b"slow": function("slow", 1.2345)})
+    assert list(cut(greeting)) == [
+        (Packet.SET_CLIENT_ID, b"me"),
+        (Packet.CAN_DO, b"add"),
+        (Packet.CAN_DO_TIMEOUT, b"slow\x001235"),
+        (Packet.ECHO_REQ, b"geartrain"),
+        (Packet.PRE_SLEEP, b""),
+    ]
+    assert engine.state == ASLEEP
+
+
+def test_a_wake_up_a_grab_and_a_job(engine: Engine) -> None:
+    assert engine.receive(NOOP) is None
+    assert engine.state == AWAKE
+    assert types(engine.grab()) == [Packet.GRAB_JOB_ALL]
+    assert engine.state == GRABBING
+    assert engine.receive(ASSIGN) == (b"H:1", b"add", b"u", b"", b"2+3")
+    assert engine.state == AWAKE
+    assert engine.running == {b"H:1"}
+    assert engine.ended(b"H:1")
+    assert engine.running == set()
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        (answer(Packet.JOB_ASSIGN, "H:1", "add", "a\0b"), (b"H:1", b"add", b"", b"", b"a\0b")),
+        (answer(Packet.JOB_ASSIGN_UNIQ, "H:1", "add", "u", "a\0b"), (b"H:1", b"add", b"u", b"", b"a\0b")),
+        (answer(Packet.JOB_ASSIGN_ALL, "H:1", "add", "u", "r", "\0"), (b"H:1", b"add", b"u", b"r", b"\0")),
+    ],
+)
+def test_every_form_of_assignment_is_a_job(
+    engine: Engine, packet: bytes, expected: tuple[bytes, ...]
+) -> None:
+    engine.grab()
+    for byte in packet[:-1]:
+        assert engine.receive(bytes([byte])) is None
+    assert engine.receive(packet[-1:]) == expected
+
+
+def test_no_job_sends_the_worker_to_sleep(engine: Engine) -> None:
+    engine.grab()
+    assert engine.receive(NO_JOB) is None
+    assert types(take_reply(engine)) == [Packet.PRE_SLEEP]
+    assert engine.state == ASLEEP
+
+
+def test_a_wake_up_that_comes_while_grabbing_or_working_changes_nothing(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(NOOP)
+    assert engine.state == GRABBING
+    engine.receive(ASSIGN)
+    engine.receive(NOOP)
+    assert (engine.state, engine.reply) == (AWAKE, b"")
+
+
+@pytest.mark.parametrize("code", ["INVALID_COMMAND", "server_error"])
+def test_a_server_that_knows_less_is_asked_for_less_and_remembered(engine: Engine, code: str) -> None:
+    engine.grab()
+    engine.receive(answer(Packet.ERROR, code, "what?"))
+    assert types(take_reply(engine)) == [Packet.GRAB_JOB_UNIQ]
+    engine.receive(answer(Packet.ERROR, code, "what?"))
+    assert types(take_reply(engine)) == [Packet.GRAB_JOB]
+    engine.receive(NO_JOB)
+    take_reply(engine)
+    engine.connected(ADD)
+    assert types(engine.grab()) == [Packet.GRAB_JOB]
+
+
+def test_an_error_about_something_else_does_not_change_the_grab(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(answer(Packet.ERROR, "QUOTA", "too many functions"))
+    assert engine.reply == b""
+    engine.receive(NO_JOB)
+    take_reply(engine)
+    engine.grab()
+    engine.receive(answer(Packet.ERROR, "INVALID_COMMAND", "but it was known before"))
+    assert engine.reply == b""
+
+
+def test_while_jobs_wait_the_next_grab_goes_out_with_the_end_of_a_job(engine: Engine) -> None:
+    engine.grab()
+    for _ in range(20):
+        engine.receive(ASSIGN)
+        engine.ended(b"H:1")
+        assert types(engine.follow()) == [Packet.GRAB_JOB_ALL]
+        assert engine.state == GRABBING
+
+
+def test_jobs_that_come_one_at_a_time_are_followed_by_sleep(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN)
+    engine.ended(b"H:1")
+    engine.follow()
+    engine.receive(NO_JOB)
+    take_reply(engine)
+    followed_by = []
+    for _ in range(2 * RETRY_GRAB):
+        engine.receive(NOOP)
+        engine.grab()
+        engine.receive(ASSIGN)
+        engine.ended(b"H:1")
+        (sent,) = types(engine.follow())
+        followed_by.append(sent)
+        if sent == Packet.GRAB_JOB_ALL:
+            engine.receive(NO_JOB)
+            take_reply(engine)
+        assert engine.state == ASLEEP
+    # Once in a while it looks whether there is more, which there is not.
+    assert followed_by == ([Packet.PRE_SLEEP] * (RETRY_GRAB - 1) + [Packet.GRAB_JOB_ALL]) * 2
+
+
+def test_a_changed_table_of_functions_is_told_by_its_differences(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN)
+    changed = {b"add": function("add", 5), b"sub": function("sub")}
+    assert list(cut(engine.announce(changed))) == [
+        (Packet.CAN_DO_TIMEOUT, b"add\x005000"),
+        (Packet.CAN_DO, b"sub"),
+    ]
+    assert list(cut(engine.announce({b"sub": changed[b"sub"]}))) == [(Packet.CANT_DO, b"add")]
+    assert engine.announce({b"sub": function("sub")}) == b""
+
+
+def test_a_sleeper_asks_anew_when_its_functions_change(engine: Engine) -> None:
+    assert types(engine.announce({**ADD, b"sub": function("sub")})) == [Packet.CAN_DO, Packet.PRE_SLEEP]
+
+
+def test_a_job_that_the_server_took_away_is_not_ours(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN)
+    engine.receive(answer(Packet.ERROR, "JOB_NOT_FOUND", "no such job"))
+    assert engine.disowned
+    assert not engine.ended(b"H:1")
+    assert not engine.disowned
+
+
+def test_an_error_about_the_last_job_is_not_taken_for_the_next_one(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN)
+    engine.ended(b"H:1")
+    engine.follow()
+    engine.receive(answer(Packet.ERROR, "JOB_NOT_FOUND", "no such job") + ASSIGN)
+    assert not engine.disowned
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ASSIGN,
+        answer(Packet.JOB_CREATED, "H:1"),
+        answer(Packet.JOB_ASSIGN, "H:1"),
+        b"\0REQ" + bytes(8),
+        b"HTTP/1.1 400\r\n",
+    ],
+    ids=["a job nobody asked for", "a client's packet", "too few arguments", "a request", "text"],
+)
+def test_what_no_job_server_sends_is_an_error(engine: Engine, packet: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        engine.receive(packet)
+
+
+def test_nothing_of_a_broken_connection_is_left_on_the_next(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN)
+    engine.receive(ASSIGN[:20])
+    assert types(engine.connected(ADD)) == [
+        Packet.SET_CLIENT_ID,
+        Packet.CAN_DO,
+        Packet.ECHO_REQ,
+        Packet.PRE_SLEEP,
+    ]
+    assert (engine.state, engine.running, engine.reply) == (ASLEEP, set(), b"")
+    engine.receive(NOOP)
+    assert engine.state == AWAKE
