@@ -57,14 +57,16 @@ def test_servers_with_jobs_take_turns() -> None:
 
 
 def test_a_server_with_many_jobs_does_not_keep_the_others_waiting() -> None:
-    with RunningServer() as first, RunningServer() as second, first.connect() as one, second.connect() as two:
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(RunningServer()) for _ in range(2))
+        one, two, handlers = (stack.enter_context(server.connect()) for server in (first, second, first))
         order = Order([f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"])
         answered = threading.Event()
 
         @order.worker.function("endless")
         def endless(job: Job) -> None:
             if not answered.is_set():
-                one.submit("endless", type=Packet.SUBMIT_JOB_BG)
+                handlers.submit("endless", type=Packet.SUBMIT_JOB_BG)
 
         with working(order.worker):
             for _ in range(5):
