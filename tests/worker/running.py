@@ -12,6 +12,8 @@ from typing import Final, Self
 from geartrain import Worker
 from geartrain.worker import connection
 from tests.harness.rawwire import REQ, RES, Argument, Packet, RawPeer, Received
+from tests.harness.servers import JobServer
+from tests.server.running import RunningServer
 
 TIMEOUT: Final = 10.0
 
@@ -36,6 +38,14 @@ def working(worker: Worker) -> Iterator[None]:
         thread.join(TIMEOUT)
         assert not thread.is_alive(), "the worker did not stop in time"
         assert errors == []
+
+
+def abilities(server: RunningServer | JobServer) -> list[bytes]:
+    """What the workers of a server have announced; of each the newest first."""
+    with server.connect() as asker:
+        asker.send_text("workers")
+        lines = [line.partition(b" : ")[2] for line in asker.recv_lines()]
+    return [name for line in lines if line for name in line.split(b" ")]
 
 
 class ScriptedServer:

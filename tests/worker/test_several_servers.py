@@ -20,7 +20,7 @@ from tests.harness.rawwire import Packet
 from tests.harness.servers import geartrain
 from tests.server.running import RunningServer
 
-from .running import ScriptedServer, working
+from .running import ScriptedServer, abilities, working
 
 
 class Order:
@@ -46,6 +46,7 @@ def test_servers_with_jobs_take_turns() -> None:
             assert held.wait(10)
 
         with working(order.worker):
+            wait_until(lambda: abilities(first) and abilities(second), "the worker is connected to both")
             one.submit("hold")
             for _ in range(10):
                 one.submit("note", b"one", type=Packet.SUBMIT_JOB_BG)

@@ -12,10 +12,10 @@ import pytest
 from geartrain import Job, Worker
 from tests.harness.processes import wait_until
 from tests.harness.rawwire import Packet, RawPeer
-from tests.harness.servers import SERVERS, JobServer
+from tests.harness.servers import SERVERS
 from tests.server.running import RunningServer
 
-from .running import ScriptedServer, working
+from .running import ScriptedServer, abilities, working
 
 
 @pytest.fixture
@@ -40,14 +40,6 @@ def ask(client: RawPeer, function: str, workload: bytes = b"", unique: str = "")
     """Submit a job that must complete, and wait for its result."""
     client.submit(function, workload, unique=unique)
     return client.expect(Packet.WORK_COMPLETE)[1]
-
-
-def abilities(server: RunningServer | JobServer) -> list[bytes]:
-    """What the only worker of a server has announced, newest first."""
-    with server.connect() as asker:
-        asker.send_text("workers")
-        lines = [line.partition(b" : ")[2] for line in asker.recv_lines()]
-    return [name for line in lines if line for name in line.split(b" ")]
 
 
 @pytest.mark.parametrize("kind", SERVERS)
