@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 __all__ = [
     "ClosedError",
+    "ConfigError",
     "ConnectionLostError",
     "GeartrainError",
     "JobError",
@@ -65,6 +66,13 @@ class LineTooLongError(ProtocolError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"a text line went past {limit} bytes without an end")
         self.limit = limit
+
+
+# What was set up
+
+
+class ConfigError(GeartrainError, ValueError):
+    """A setting can't be understood; the message names it and the file, line, variable or flag it is from."""
 
 
 # Where jobs survive

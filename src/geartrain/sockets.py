@@ -36,18 +36,29 @@ def connect(address: Address, timeout: float) -> socket.socket:
     return connection
 
 
-def tune(connection: socket.socket) -> None:
-    """Set on a connected socket what every Geartrain connection wants; nothing for a Unix socket."""
+def tune(
+    connection: socket.socket,
+    idle: int = KEEPALIVE_IDLE,
+    interval: int = KEEPALIVE_INTERVAL,
+    probes: int = KEEPALIVE_PROBES,
+    stalled: float = 0.0,
+) -> None:
+    """Set on a TCP socket what every Geartrain connection wants; nothing for a Unix socket.
+
+    A silent peer is probed after `idle` seconds, each `interval`, and given up after so many probes. One that
+    takes none of the bytes sent to it for `stalled` seconds is given up, too; 0: as the kernel has it.
+    """
     if connection.family == socket.AF_UNIX:
         return
     # Packets are gathered before they are written, so waiting for more to send would only add latency.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(idle > 0))
     for name, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
-        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
-        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_KEEPIDLE", idle),
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", probes),
+        ("TCP_USER_TIMEOUT", int(stalled * 1000)),
     ):
         option = getattr(socket, name, None)
-        if option is not None:
+        if option is not None and value > 0:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from geartrain.server import ServerOptions
+from geartrain.server.options import Limits, Timeouts
 from tests.harness.processes import wait_until
 from tests.harness.rawwire import REQ, Packet, encode
 
@@ -33,7 +36,10 @@ def test_what_came_before_the_garbage_is_carried_out() -> None:
 
 
 def test_a_packet_over_the_limit_is_refused_from_its_header() -> None:
-    with RunningServer(ServerOptions(port=0, max_packet=1000)) as running, running.connect() as peer:
+    with (
+        RunningServer(ServerOptions(port=0, limits=Limits(packet=1000))) as running,
+        running.connect() as peer,
+    ):
         peer.send(Packet.ECHO_REQ, b"x" * 1000)
         peer.expect(Packet.ECHO_RES)
         peer.send_bytes(REQ + (16).to_bytes(4, "big") + (1001).to_bytes(4, "big"))
@@ -55,11 +61,10 @@ def test_a_malformed_packet_gets_an_error_and_the_connection_goes_on() -> None:
         peer.sync()
 
 
-def test_a_peer_that_does_not_read_is_paused_and_then_dropped() -> None:
-    """A client attached to a job gets its data whether it reads or not, so pausing alone can't hold it."""
-    limit = 4_000_000
+def test_a_client_that_does_not_read_pauses_its_worker_and_is_dropped_at_last() -> None:
+    options = ServerOptions(port=0, timeouts=Timeouts(reader=1.0))
     with (
-        RunningServer(ServerOptions(port=0, max_outbox=limit)) as running,
+        RunningServer(options) as running,
         running.connect() as client,
         running.connect() as worker,
         running.connect() as canary,
@@ -67,14 +72,54 @@ def test_a_peer_that_does_not_read_is_paused_and_then_dropped() -> None:
         worker.can_do("f")
         handle = client.submit("f")
         worker.grab()
-        sent = 0
-        while running.ask(lambda server: len(server.connections)) == 3:
-            worker.send(Packet.WORK_DATA, handle, b"x" * 1_000_000)
-            worker.sync()
-            sent += 1_000_000
-            assert sent < 20 * limit, "the reader that does not read was not dropped"
+        # More than the sockets on the way hold, so this ends only when the client was dropped.
+        worker.send_bytes(encode(Packet.WORK_DATA, handle, b"x" * 1_000_000) * 100)
+        worker.sync()
         canary.sync()
+        assert running.ask(lambda server: len(server.connections)) == 2
         worker.complete(handle)
+
+
+def test_a_slow_client_pauses_its_worker_and_gets_everything() -> None:
+    with RunningServer() as running, running.connect() as client, running.connect() as worker:
+        worker.can_do("f")
+        handle = client.submit("f")
+        worker.grab()
+        chunks = 50
+        sender = threading.Thread(
+            target=worker.send_bytes, args=(encode(Packet.WORK_DATA, handle, b"x" * 1_000_000) * chunks,)
+        )
+        sender.start()
+        most = 0
+        for _ in range(chunks):
+            most = max(most, running.ask(lambda server: sum(c.waiting for c in server.connections)))
+            client.expect(Packet.WORK_DATA, handle, b"x" * 1_000_000)
+        sender.join(10)
+        assert most < 4_000_000
+        worker.complete(handle, "done")
+        client.expect(Packet.WORK_COMPLETE, handle, "done")
+
+
+def test_a_peer_that_lets_more_gather_than_it_may_is_dropped() -> None:
+    limit = 4_000_000
+    with (
+        RunningServer(ServerOptions(port=0, limits=Limits(outbox=limit))) as running,
+        running.connect() as client,
+        running.connect() as canary,
+    ):
+        jobs = []
+        for _ in range(20):
+            worker = running.connect()
+            worker.can_do("f")
+            jobs.append((worker, client.submit("f")))
+        for worker, handle in jobs:
+            assert worker.grab().handle == handle
+        for worker, handle in jobs:
+            worker.send(Packet.WORK_COMPLETE, handle, b"x" * 1_000_000)
+        wait_until(lambda: running.ask(lambda server: len(server.connections)) == 21, "the client is dropped")
+        canary.sync()
+        for worker, _ in jobs:
+            worker.close()
 
 
 def test_a_producer_that_does_not_read_its_answers_is_read_no_further() -> None:

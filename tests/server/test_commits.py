@@ -54,6 +54,8 @@ class GatedJournal:
 @contextmanager
 def _server(journal: GatedJournal) -> Iterator[RunningServer]:
     with RunningServer(ServerOptions(port=0), journal) as running:
+        # The server has something of its own to write when it starts.
+        wait_until(lambda: journal.batches, "the first commit is done")
         yield running
         journal.open_gate = True
 

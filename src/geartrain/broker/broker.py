@@ -88,6 +88,8 @@ class Broker:
         self.pid = pid
 
         self.peers: dict[Peer, None] = {}
+        # Clogged peers, each with a worker that has just sent it something all the same.
+        self.held_up: list[tuple[Peer, Peer]] = []
         # What a `shutdown` command asked for: nothing, "now" or "graceful".
         self.shutdown = ""
         # Why no more jobs are taken; empty while they are.
@@ -416,6 +418,8 @@ class Broker:
         else:
             for client in job.clients:
                 self._outboxes.send_body(client, type, body)
+                if client.is_clogged:
+                    self.held_up.append((client, peer))
         self.jobs.end(job, _ENDS[type], body[len(handle) + 1 :])
 
     def _work_event(self, peer: Peer, type: int, body: bytes) -> None:
@@ -426,6 +430,8 @@ class Broker:
             return
         for client in job.clients:
             self._outboxes.send_body(client, type, body)
+            if client.is_clogged:
+                self.held_up.append((client, peer))
 
     def _work_status(self, peer: Peer, type: int, body: bytes) -> None:
         handle, numerator, denominator = arguments(type, body)
@@ -437,6 +443,8 @@ class Broker:
         job.denominator = _leading_int(denominator)
         for client in job.clients:
             self._outboxes.send(client, response(p.WORK_STATUS, body))
+            if client.is_clogged:
+                self.held_up.append((client, peer))
 
     # Abilities
 

@@ -27,6 +27,7 @@ class Outboxes:
         """Append to a peer's outbox, or to what is held back for it."""
         if peer.held is not None:
             peer.held.append(data)
+            peer.held_bytes += len(data)
             return
         if not peer.outbox:
             self.touched.append(peer)
@@ -77,8 +78,10 @@ class Outboxes:
         if not gates:
             peer.outbox += held
             peer.held = None
+            peer.held_bytes = 0
             return
         start = gates[0][1]
         peer.outbox += held[:start]
         peer.held = held[start:]
+        peer.held_bytes = sum([len(data) for data in peer.held])
         peer.gates = [(waits_for, position - start) for waits_for, position in gates]

@@ -217,6 +217,9 @@ class Peer:
         # that something here waits for, its batch's serial and where the waiting begins.
         self.held: list[bytes] | None = None
         self.gates: list[tuple[int, int]] = []
+        self.held_bytes = 0
+        # It reads more slowly than it is written to.
+        self.is_clogged = False
         self.id = b"-"
         self.wants_exceptions = False
         # Bytes of large answers to small questions since its outbox was last written.
@@ -232,3 +235,8 @@ class Peer:
         self.woken_for: Function | None = None
         # The broker's tick in which it was woken.
         self.woken_at = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it neither works nor waits for a job."""
+        return not (self.abilities or self.running or self.waits_for or self.held)

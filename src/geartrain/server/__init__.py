@@ -1,6 +1,7 @@
 """The broker on asyncio: sockets, signals, and one write per peer per turn of the loop."""
 
 from .options import ServerOptions
-from .server import LOOP_NAME, Server, serve
+from .process import serve
+from .server import LOOP_NAME, Server
 
 __all__ = ["LOOP_NAME", "Server", "ServerOptions", "serve"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-import structlog
-
 from ..broker.broker import Broker
 from ..broker.state import Peer
 from ..errors import PacketTooLargeError, ProtocolError
@@ -18,28 +16,47 @@ if TYPE_CHECKING:
     from .server import Server
 
 PAUSE_AT: Final = 1024 * 1024
-"""Bytes waiting for a peer from which on nothing more is read from it, until it has read some."""
+"""Bytes waiting for a peer from which on nothing more is read from it, until it has read most of them."""
+PROGRESS: Final = 64 * 1024
+"""Bytes that a slow peer has to read within its time-out while it holds others up."""
 
-_log = structlog.get_logger("geartrain.server")
+UNLIMITED: Final = 1 << 60
+"""More bytes than there are."""
 
 
 class Connection:
     """Feeds one peer's bytes to the broker and writes what the broker has for it.
 
     An `asyncio.Protocol` in all but name: this file is part of the hot path, and a compiled class has no
-    interpreted base. A peer that does not read is paused first (nothing more is taken from it) and dropped
-    when what waits for it passes `max_outbox`.
+    interpreted base.
+
+    A peer that does not read is *clogged*: nothing more is read from it, nor from the workers that send it
+    data. It is dropped when what waits for it passes its limit, or when it holds up a worker for too long.
     """
 
     peer: Peer
     _transport: asyncio.Transport
 
     def __init__(self, server: Server) -> None:
+        limits = server.options.limits
         self._server = server
         self._broker = server.broker
-        self._parser = Parser(p.REQUEST, server.options.max_packet)
-        self._max_outbox = server.options.max_outbox
-        self._paused = False
+        self._parser = Parser(p.REQUEST, limits.packet or UNLIMITED)
+        self._max_outbox = limits.outbox or UNLIMITED
+        # The server's time when something came from it last.
+        self.heard_at = server.now
+        # Bytes of the packet that has not arrived completely, as the server counts them.
+        self._unfinished = 0
+        # Reasons why nothing is read from it now.
+        self._pauses = 0
+        self._waits_for_journal = False
+        self._is_clogged = False
+        # While it is clogged: the workers that it holds up, and by what it is judged to read or not:
+        # since when, how much waited for it then, and what was written since.
+        self._held_up: list[Connection] = []
+        self._judged_at = 0.0
+        self._waited = 0
+        self._written = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """The connection is up."""
@@ -49,10 +66,11 @@ class Connection:
         name = transport.get_extra_info("peername")
         address = str(name[0]) if isinstance(name, tuple) else "unix"
         self.peer = Peer(address, socket.fileno(), self)
-        self._server.opened(self)
+        self._server.opened(self, transport)
 
     def data_received(self, data: bytes) -> None:
         """Cut the bytes into packets and let the broker act on each."""
+        self.heard_at = self._server.now
         broker = self._broker
         try:
             packets = self._parser.feed(data)
@@ -62,42 +80,133 @@ class Connection:
         peer = self.peer
         for type, body in packets:
             broker.receive(peer, type, body)
-        write_touched(broker)
+        if self._unfinished or not self._parser.idle:
+            self._count_unfinished(self._parser.unfinished)
+        if peer.held_bytes > PAUSE_AT and not self._waits_for_journal:
+            self._waits_for_journal = True
+            self.pause()
         if broker.needs_attention:
             self._server.attend()
+        else:
+            write_touched(broker)
 
     def eof_received(self) -> None:
         """The peer sends nothing more; asyncio closes the connection."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
-        self._server.closed(self)
+        self._count_unfinished(0)
+        self._unclog()
+        self._server.closed(self, error)
         # Nothing is left in a cycle: the server does without the cyclic collector.
         self.peer.connection = None
 
+    # Packets that have not arrived completely
+
+    @property
+    def is_amid_packet(self) -> bool:
+        """Whether a packet has begun and not ended."""
+        return not self._parser.idle
+
+    def _count_unfinished(self, size: int) -> None:
+        change = size - self._unfinished
+        self._unfinished = size
+        if change and not self._server.has_room_for_unfinished(change):
+            self.drop("the packets that have not arrived completely take too much memory")
+
+    # A peer that reads slowly
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the peer to read them."""
+        return self._transport.get_write_buffer_size()
+
     def pause_writing(self) -> None:
         """The peer reads more slowly than it is written to: take nothing more from it."""
-        self._paused = True
-        self._transport.pause_reading()
+        self._is_clogged = self.peer.is_clogged = True
+        self._server.clogged.add(self)
+        self._judge_from_now()
+        self.pause()
 
     def resume_writing(self) -> None:
         """The peer has read most of it."""
-        self._paused = False
-        self._transport.resume_reading()
+        self._unclog()
+        self.resume()
+
+    def hold_up(self, producer: Connection) -> None:
+        """Read nothing more from a worker that sends this peer data, until it has read most of it."""
+        if self._is_clogged and producer is not self and producer not in self._held_up:
+            if not self._held_up:
+                self._judge_from_now()
+            self._held_up.append(producer)
+            producer.pause()
+
+    def judge(self, now: float, timeout: float) -> None:
+        """Drop a peer that held others up and read nothing to speak of for too long."""
+        if not (self._held_up and now - self._judged_at >= timeout):
+            return
+        if self._waited + self._written - self.waiting < PROGRESS:
+            self.drop("it does not read what it is sent and holds up a worker")
+        else:
+            self._judge_from_now()
+
+    def _judge_from_now(self) -> None:
+        self._judged_at = self._server.now
+        self._waited = self.waiting
+        self._written = 0
+
+    def _unclog(self) -> None:
+        if self._is_clogged:
+            self._is_clogged = self.peer.is_clogged = False
+            self._server.clogged.discard(self)
+            held_up = self._held_up
+            self._held_up = []
+            for producer in held_up:
+                producer.resume()
+
+    def pause(self) -> None:
+        """Read nothing from this peer until `resume` was called as often."""
+        self._pauses += 1
+        if self._pauses == 1 and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """One reason to read nothing from this peer is gone."""
+        self._pauses -= 1
+        if not self._pauses and not self._transport.is_closing():
+            self.heard_at = self._server.now
+            self._transport.resume_reading()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read from it now, so that it can't be blamed for saying nothing."""
+        return self._pauses > 0
+
+    # Writing and closing
 
     def write_outbox(self) -> None:
         """Hand everything in the peer's outbox to the transport, in one write."""
-        outbox = self.peer.outbox
+        peer = self.peer
+        outbox = peer.outbox
         transport = self._transport
         if len(outbox) == 1:
             transport.write(outbox[0])
         elif len(outbox) < 8:
             transport.writelines(outbox)
+        elif sum([len(data) for data in outbox]) > self._max_outbox:
+            self.drop("more waits for it than may")
+            return
         else:
             transport.write(b"".join(outbox))
+        if self._is_clogged:
+            self._written += sum([len(data) for data in outbox])
+            if transport.get_write_buffer_size() > self._max_outbox:
+                self.drop("it does not read what it is sent")
+        if self._waits_for_journal and peer.held_bytes <= PAUSE_AT:
+            self._waits_for_journal = False
+            self.resume()
+        peer.asked_for = 0
         outbox.clear()
-        if self._paused and transport.get_write_buffer_size() > self._max_outbox:
-            self._drop("it does not read what it is sent")
 
     def close(self) -> None:
         """Close when what was written has gone out."""
@@ -107,19 +216,23 @@ class Connection:
         """Close at once."""
         self._transport.abort()
 
+    def drop(self, reason: str) -> None:
+        """Close at once, and say who it was and why."""
+        if not self._transport.is_closing():
+            self.peer.outbox.clear()
+            self._server.complain("connection dropped", self.peer, reason)
+            self._transport.abort()
+
     def _refuse(self, error: ProtocolError) -> None:
         """Answer what was complete before the offending bytes, name the fault, and close."""
         for type, body in error.packets:
             self._broker.receive(self.peer, type, body)
         code = b"ARGUMENT_TOO_LARGE" if isinstance(error, PacketTooLargeError) else b"INVALID_PACKET"
         self._server.attend()
-        self._transport.write(response(p.ERROR, code + b"\0" + str(error).encode()))
-        _log.warning("connection refused", peer=self.peer.address, fd=self.peer.fd, reason=str(error))
-        self._transport.close()
-
-    def _drop(self, reason: str) -> None:
-        _log.warning("connection dropped", peer=self.peer.address, fd=self.peer.fd, reason=reason)
-        self._transport.abort()
+        if not self._transport.is_closing():
+            self._transport.write(response(p.ERROR, code + b"\0" + str(error).encode()))
+            self._server.complain("connection refused", self.peer, str(error))
+            self._transport.close()
 
 
 def write_touched(broker: Broker) -> None:
@@ -132,3 +245,9 @@ def write_touched(broker: Broker) -> None:
             connection = peer.connection
             if connection is not None and peer.outbox:
                 cast(Connection, connection).write_outbox()
+    if broker.held_up:
+        pairs = broker.held_up
+        broker.held_up = []
+        for reader, producer in pairs:
+            if reader.connection is not None and producer.connection is not None:
+                cast(Connection, reader.connection).hold_up(cast(Connection, producer.connection))

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import signal
 import socket
-import stat
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 import structlog
 
-from ..broker import Broker
+from ..broker import Broker, Peer
+from ..broker.limits import Rules
+from ..broker.policy import Policy
 from ..broker.records import Document
 from ..journal import Journal, open_journal
-from ..sockets import tune
 from ..version import __version__
 from ..wire.address import Address
 from .commits import Commits
+from .complaints import Complaints
 from .connection import Connection, write_touched
+from .listeners import Listeners
 from .options import ServerOptions
+from .tls import make_context
+from .watch import Watch
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -31,9 +34,9 @@ try:
 
     LOOP_NAME = "uvloop"
 except ImportError:  # where it does not install, asyncio's own loop does the same, more slowly
-    from asyncio import new_event_loop
-
     LOOP_NAME = "asyncio"
+
+__all__ = ["LOOP_NAME", "Server", "new_event_loop"]
 
 TICK: Final = 0.1
 """Seconds between two looks of the broker at the clock."""
@@ -49,7 +52,8 @@ _log = structlog.get_logger("geartrain.server")
 class Server:
     """One job server inside a running event loop.
 
-    `await start()`, then `await stopped()`: it returns when `stop` was called or a peer sent `shutdown`.
+    `await start()`, then `await stopped()`: it returns when `stop` was called, `drain` has come to its end,
+    or a peer sent `shutdown`.
     """
 
     def __init__(self, options: ServerOptions | None = None, journal: Journal | None = None) -> None:
@@ -58,23 +62,39 @@ class Server:
         self.broker: Broker = cast(Broker, None)
         self.commits: Commits = cast(Commits, None)
         self.connections: set[Connection] = set()
-        self.addresses: list[Address] = []
-        """Where it listens, with the ports that the system chose."""
-        self._listeners: list[asyncio.Server] = []
-        self._paths: list[str] = []
+        self.clogged: set[Connection] = set()
+        """Those that read more slowly than they are written to."""
+        self.now = time.monotonic()
+        """The time at the last tick: exact enough for time-outs of seconds."""
+        self.began_at = time.time()
         self.on_replay: Callable[[int], None] | None = None
         """Called now and then while the journal is replayed, with the number of jobs so far."""
+        self.on_tick: Callable[[], None] | None = None
+        """Called at each tick, for what has to show that the loop goes round."""
+        self._listeners: Listeners = cast(Listeners, None)
+        self._context: ssl.SSLContext | None = None
+        self._watch = Watch(self.options, self.connections, self.clogged)
+        self._complaints = Complaints()
+        self._unfinished = 0
+        self._drain_until: float | None = None
         self._all_gone: asyncio.Future[None] | None = None
 
-    async def start(self) -> None:
+    # Starting and stopping
+
+    async def start(self, sockets: Iterable[socket.socket] = ()) -> None:
         """Take up what the journal kept, then listen on every address of the options.
+
+        `sockets` are listened on instead of the addresses, if there are any: whoever started the server has
+        bound them.
 
         Raises:
             JournalError: the journal can't be used.
+            ConfigError: a certificate can't be used.
             OSError: one of the addresses can't be had; then none is listened on.
             ValueError: one of the addresses can't be read.
         """
-        addresses = self.options.addresses()
+        addresses, tls_addresses = self.options.addresses(), self.options.tls_addresses()
+        self.reload()
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         documents = await self.journal.open()
@@ -88,17 +108,22 @@ class Server:
                     self.broker.restore(record)
                 if self.on_replay is not None:
                     self.on_replay(len(self.broker.jobs))
-            for address in addresses:
-                await self._listen(address)
+            self._listeners = Listeners(self.options, self._make_protocol, lambda: self._context)
+            self._listen(list(sockets), addresses, tls_addresses)
         except BaseException:
-            await self._close_listeners()
+            if self._listeners is not None:
+                self._listeners.close()
             await self.journal.close()
             raise
+        self._listeners.start()
         self._ticker = self._loop.call_later(TICK, self._tick)
 
     def _make_broker(self, documents: list[Document]) -> Broker:
+        options = self.options
         # Handles name the host that the journal began on, so that they hold wherever it is taken up.
         host = next((kept.value.decode() for kept in documents if kept[:2] == HOST), socket.gethostname())
+        policy = Policy()
+        policy.max_attempts = options.job_retries
         broker = Broker(
             host,
             # Larger than any handle's number of an earlier run, as no server makes a million jobs a second.
@@ -108,34 +133,75 @@ class Server:
             durable=self.journal.durable,
             version=__version__,
             pid=os.getpid(),
+            limits=options.limits.for_broker(),
+            rules=Rules(policy=policy, round_robin=options.round_robin, worker_wakeup=options.worker_wakeup),
         )
         if self.journal.durable and not documents:
             broker.keep(Document(*HOST, host.encode()))
         return broker
 
-    async def _listen(self, address: Address) -> None:
-        backlog = self.options.backlog
-        if address.path:
-            _make_way(address.path)
-            listener = await self._loop.create_unix_server(self._make_protocol, address.path, backlog=backlog)
-            self._paths.append(address.path)
-            self.addresses.append(address)
-        else:
-            listener = await self._loop.create_server(
-                self._make_protocol, address.host, address.port, backlog=backlog
-            )
-            for listening in listener.sockets:
-                host, port = listening.getsockname()[:2]
-                self.addresses.append(Address(host, port))
-        for listening in listener.sockets:
-            # Accepted sockets inherit it.
-            with contextlib.suppress(OSError):
-                tune(listening)
-        self._listeners.append(listener)
-
     def _make_protocol(self) -> asyncio.BaseProtocol:
         # It is one to the event loop, which asks for the methods only.
         return cast(asyncio.BaseProtocol, Connection(self))
+
+    def _listen(
+        self, sockets: list[socket.socket], addresses: list[Address], tls_addresses: list[Address]
+    ) -> None:
+        listeners = self._listeners
+        all_tls = self._context is not None and not tls_addresses
+        for listening in sockets:
+            listeners.adopt(listening, tls=all_tls and listening.family != socket.AF_UNIX)
+        if not sockets:
+            for address in addresses:
+                listeners.listen(address, tls=all_tls and not address.path)
+            for address in tls_addresses:
+                listeners.listen(address, tls=True)
+
+    def warn_if_exposed(self) -> None:
+        """Say so if anybody on the network may do anything."""
+        exposed = [str(address) for address in self.addresses if not address.is_local]
+        if exposed and self._context is None and not self.options.access:
+            _log.warning(
+                "anybody who reaches this server may use it: consider TLS or an access file",
+                addresses=exposed,
+            )
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens, with the ports that the system chose."""
+        return self._listeners.addresses if self._listeners is not None else []
+
+    def reload(self) -> None:
+        """Read the certificates anew; connections that are there go on as they are.
+
+        Raises:
+            ConfigError: they can't be used. Then nothing changes.
+        """
+        if self.options.tls.certificate:
+            self._context = make_context(self.options.tls)
+
+    def drain(self) -> None:
+        """Take no more jobs and hand none out; stop when the running ones have ended. Twice: stop now."""
+        if self._drain_until is not None:
+            self.stop()
+            return
+        timeout = self.options.timeouts.shutdown
+        self._drain_until = self.now + timeout if timeout else float("inf")
+        self._listeners.close()
+        self.broker.close(hand_out=False)
+        if running := self.broker.running:
+            _log.info("waiting for jobs to end", running=running, seconds=timeout)
+        self._go_on_draining()
+
+    def _go_on_draining(self) -> None:
+        """Close who has no part in a running job; stop when no job runs, or the time is over."""
+        if not self.broker.running or self.now >= cast(float, self._drain_until):
+            self.stop()
+            return
+        for connection in list(self.connections):
+            peer = connection.peer
+            if not (peer.running or peer.held or any(job.worker for job in peer.waits_for.values())):
+                connection.close()
 
     async def stopped(self) -> None:
         """Wait until the server was told to stop, then close every connection and listener."""
@@ -143,7 +209,10 @@ class Server:
             await self._stopped
         finally:
             self._ticker.cancel()
-            await self._close_listeners()
+            self._listeners.close()
+            self.broker.close(hand_out=False)
+            # Who waits for a commit hears of it before the connections end.
+            await self.commits.finish()
             self.attend()
             for connection in list(self.connections):
                 connection.close()
@@ -163,90 +232,82 @@ class Server:
 
     # Connections come and go
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connection, transport: asyncio.Transport) -> None:
         """A connection was accepted."""
         self.connections.add(connection)
         self.broker.connect(connection.peer)
+        _log.debug("connected", peer=connection.peer.address, fd=connection.peer.fd)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Connection, error: Exception | None) -> None:
         """A connection is gone."""
+        peer = connection.peer
         self.connections.discard(connection)
-        self.broker.disconnect(connection.peer)
+        self._listeners.left(peer.address)
+        if peer.running:
+            _log.info(
+                "a worker is gone and its jobs return",
+                peer=peer.address,
+                fd=peer.fd,
+                id=peer.id.decode("utf-8", "replace"),
+                jobs=len(peer.running),
+                reason=str(error) if error else "it closed the connection",
+            )
+        else:
+            _log.debug("disconnected", peer=peer.address, fd=peer.fd, reason=str(error) if error else "")
+        self.broker.disconnect(peer)
         self.attend()
         if self._all_gone is not None and not self.connections and not self._all_gone.done():
             self._all_gone.set_result(None)
+
+    @property
+    def max_connections(self) -> int:
+        """Connections that it accepts at most."""
+        return self._listeners.max_connections
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of packets that have not arrived completely."""
+        return self._unfinished
+
+    def has_room_for_unfinished(self, change: int) -> bool:
+        """Count bytes of packets that have not arrived completely; false if there are too many."""
+        self._unfinished += change
+        limit = self.options.limits.unfinished
+        return change <= 0 or not limit or self._unfinished <= limit
+
+    def complain(self, event: str, peer: Peer, reason: str) -> None:
+        """Log what a peer did that it should not."""
+        id = peer.id.decode("utf-8", "replace")
+        self._complaints(self.now, event, peer=peer.address, fd=peer.fd, id=id, reason=reason)
 
     # What the broker has to say
 
     def attend(self) -> None:
         """Write what the broker has for its peers, and see to what it asks for."""
         broker = self.broker
+        if broker.shutdown:
+            # First, so that who hears that the server shuts down finds nobody who accepts connections.
+            self._shut_down()
         write_touched(broker)
         if broker.commit_is_due:
             self.commits.begin()
-        if broker.shutdown:
-            self._shut_down()
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK, self._tick)
-        self.broker.tick(time.monotonic(), time.time())
+        self.now = time.monotonic()
+        self.broker.tick(self.now, time.time())
         self.attend()
+        self._watch.look(self.now)
+        if self._drain_until is not None:
+            self._go_on_draining()
+        if self.on_tick is not None:
+            self.on_tick()
 
     def _shut_down(self) -> None:
-        """A peer sent `shutdown`; the graceful kind waits until no job is left."""
+        """A peer sent `shutdown`; the graceful kind waits until no job is left, as gearmand's does."""
         if self.broker.shutdown == "now" or not self.broker.jobs:
             self.stop()
-        elif self._listeners:
-            for listener in self._listeners:
-                listener.close()
-            self._listeners = []
-
-    async def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
-        for path in self._paths:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        self._paths = []
-
-
-def _make_way(path: str) -> None:
-    """Remove a Unix socket whose owner is gone; the event loop would remove one that answers, too.
-
-    Raises:
-        OSError: somebody answers there.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            with socket.socket(socket.AF_UNIX) as probe:
-                try:
-                    probe.connect(path)
-                except ConnectionRefusedError:
-                    os.unlink(path)
-                else:
-                    raise OSError(errno.EADDRINUSE, "address already in use", path)
-
-
-def serve(options: ServerOptions | None = None, on_ready: Callable[[Server], None] | None = None) -> None:
-    """Run a job server until SIGTERM, SIGINT or a `shutdown` command.
-
-    `on_ready` is called once it listens.
-
-    Raises:
-        OSError: an address can't be listened on.
-        ValueError: an option can't be understood.
-    """
-
-    async def main() -> None:
-        server = Server(options)
-        await server.start()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
-        if on_ready is not None:
-            on_ready(server)
-        await server.stopped()
-
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main())
+        elif self._listeners.is_open:
+            self._listeners.close()
+            self.broker.close(hand_out=True)
+            _log.info("waiting for all jobs to end", jobs=len(self.broker.jobs))

@@ -14,6 +14,11 @@ class Address(NamedTuple):
     port: int
     path: str = ""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but programs of the same machine gets there."""
+        return bool(self.path) or self.host in ("localhost", "::1") or self.host.startswith("127.")
+
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"

@@ -18,6 +18,9 @@ MAX_PACKET: Final = 128 * 1024 * 1024
 MAX_LINE: Final = 8 * 1024
 """Bytes of a text line. This is a security limit."""
 
+PART_COST: Final = 64
+"""Bytes that a part of a body takes beside what it holds, about."""
+
 
 class Parser:
     """Cuts the bytes of one connection into packets.
@@ -39,11 +42,17 @@ class Parser:
         self._type = 0
         self._body: list[bytes] = []
         self._missing = 0
+        self._gathered = 0
 
     @property
     def idle(self) -> bool:
         """Whether the bytes so far ended exactly at the end of a packet or line."""
         return not self._rest and not self._missing
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes that the packet takes which has begun and not ended; every part of it costs some more."""
+        return len(self._rest) + self._gathered + PART_COST * len(self._body)
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Take the next bytes and return the packets that they complete, as (type, body).
@@ -63,12 +72,14 @@ class Parser:
             if have < self._missing:
                 self._body.append(data)
                 self._missing -= have
+                self._gathered += have
                 return packets
             start = self._missing
             self._body.append(data[:start])
             packets.append((self._type, b"".join(self._body)))
             self._body = []
             self._missing = 0
+            self._gathered = 0
         elif self._rest:
             data = self._rest + data
             self._rest = b""
@@ -113,6 +124,7 @@ class Parser:
                 self._type = type
                 self._body = [data[body:]]
                 self._missing = start - end
+                self._gathered = end - body
                 return
             packets.append((type, data[body:start]))
 

@@ -1,0 +1,272 @@
+"""The configuration: a TOML file, then the environment, then the command line, over the defaults.
+
+`GEARTRAIN_LIMITS_PACKET=1MiB` in the environment, `--set limits.packet=1MiB` on the command line and
+`packet = "1 MiB"` under `[limits]` in the file say the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from ..broker.policy import seconds
+from ..errors import ConfigError
+from .options import BYTES, SECONDS, ServerOptions
+
+PREFIX: Final = "GEARTRAIN_"
+"""What the environment's variables begin with."""
+
+_SIZES: Final = {
+    "": 1,
+    "b": 1,
+    **{unit + end: 1024**power for power, unit in enumerate("kmgt", 1) for end in ("", "ib")},
+    **{unit + "b": 1000**power for power, unit in enumerate("kmgt", 1)},
+}
+
+Key = tuple[str, ...]
+
+
+class Settings:
+    """Values by key, and where each comes from, gathered source by source; the later one counts."""
+
+    def __init__(self) -> None:
+        self.values: dict[Key, Any] = {}
+        self.origins: dict[Key, str] = {}
+
+    def read_file(self, path: str) -> None:
+        """Take in a TOML file.
+
+        Raises:
+            ConfigError: it can't be read, or holds what is no setting; with the key and the line.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} can't be read: {error}") from None
+        self._take_table(path, text, (), tables)
+
+    def _take_table(self, path: str, text: str, at: Key, table: dict[str, Any]) -> None:
+        for name, value in table.items():
+            key = (*at, name)
+            origin = f"{path}:{line_of(text, key)}"
+            if key in _TABLES:
+                if not isinstance(value, dict):
+                    raise ConfigError(f"{origin}: {dotted(key)} is a table, not a value")
+                self._take_table(path, text, key, value)
+            else:
+                self.set(key, value, origin)
+
+    def read_environment(self, environment: Mapping[str, str]) -> None:
+        """Take in the variables that begin with `GEARTRAIN_` and name a setting."""
+        for key in _FIELDS:
+            name = PREFIX + "_".join(key).upper()
+            if name in environment:
+                self.set_text(key, environment[name], name)
+
+    def set_text(self, key: Key, text: str, origin: str) -> None:
+        """Take in one value as text: a list's items have commas between them.
+
+        Raises:
+            ConfigError: there is no such setting, or it can't have this value.
+        """
+        field = _field(key, origin)
+        value: Any = text
+        if str(field.type).startswith("tuple"):
+            value = [item.strip() for item in text.split(",") if item.strip()]
+        self.set(key, value, origin)
+
+    def set(self, key: Key, value: Any, origin: str) -> None:
+        """Take in one value.
+
+        Raises:
+            ConfigError: there is no such setting, or it can't have this value.
+        """
+        field = _field(key, origin)
+        try:
+            self.values[key] = _convert(key, field, value)
+        except ValueError as error:
+            raise ConfigError(f"{origin}: {dotted(key)}: {error}") from None
+        self.origins[key] = origin
+
+    def options(self) -> ServerOptions:
+        """The options that came out."""
+        top: dict[str, Any] = {}
+        tables: dict[str, dict[str, Any]] = {}
+        for key, value in self.values.items():
+            if len(key) == 1:
+                top[key[0]] = value
+            else:
+                tables.setdefault(key[0], {})[key[1]] = value
+        options = ServerOptions(**top)
+        for name, values in tables.items():
+            options = replace(options, **{name: replace(getattr(options, name), **values)})
+        return options
+
+    def print(self) -> str:
+        """All settings as a TOML file, those that were set with a remark on where."""
+        options = self.options()
+        lines: list[str] = []
+        table: Key = ()
+        for key, field in _FIELDS.items():
+            if key[:-1] != table:
+                table = key[:-1]
+                lines += ["", f"[{dotted(table)}]"]
+            owner = getattr(options, key[0]) if len(key) == 2 else options
+            line = f"{key[-1]} = {_toml(getattr(owner, key[-1]), field)}"
+            lines.append(line + (f"  # {self.origins[key]}" if key in self.origins else ""))
+        return "\n".join(lines) + "\n"
+
+
+def load(
+    path: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Gather the settings of a file, the environment and the command line, in this order.
+
+    `overrides` are values by dotted key, such as `{"limits.packet": "1MiB"}`.
+
+    Raises:
+        ConfigError: one of them can't be understood; with the key and where it stands.
+    """
+    settings = Settings()
+    if path is not None:
+        settings.read_file(path)
+    settings.read_environment(environment or {})
+    for key, value in (overrides or {}).items():
+        if isinstance(value, str):
+            settings.set_text(tuple(key.split(".")), value, f"--set {key}" if "." in key else _flag(key))
+        else:
+            settings.set(tuple(key.split(".")), value, _flag(key))
+    return settings
+
+
+def size(value: object) -> int:
+    """A number of bytes: a number, or a text such as `"64 MiB"`, `"1GB"` or `"512k"` (1,024 bytes).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
+    if found is None or found[2] not in _SIZES or not isinstance(value, str):
+        raise ValueError(f"expected a size such as '64 MiB', got {value!r}")
+    return int(float(found[1]) * _SIZES[found[2]])
+
+
+def dotted(key: Key) -> str:
+    """A key as people write it."""
+    return ".".join(key)
+
+
+def line_of(text: str, key: Key) -> int:
+    """The line of a TOML file on which a key stands; of its table's header if it has none of its own."""
+    table: list[str] = []
+    best = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+([^\[\]]+)\]+\s*(#.*)?$", line)
+        if header:
+            table = _parts(header[1])
+        else:
+            assignment = re.match(r"\s*([^=#]+?)\s*=", line)
+            found = [*table, *_parts(assignment[1])] if assignment else []
+            if found and tuple(found[: len(key)]) == key:
+                return number
+            continue
+        if tuple(table[: len(key)]) == key:
+            return number
+        if tuple(table) == key[: len(table)]:
+            best = number
+    return best
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in text.split(".")]
+
+
+def _flag(key: str) -> str:
+    return "--" + key.replace("_", "-").replace(".", "-")
+
+
+def _walk(model: type, at: Key = ()) -> Iterator[tuple[Key, Field[Any]]]:
+    for field in fields(model):
+        factory: Any = field.default_factory
+        if is_dataclass(factory):
+            continue
+        yield (*at, field.name), field
+    for field in fields(model):
+        factory = field.default_factory
+        if isinstance(factory, type) and is_dataclass(factory):
+            yield from _walk(factory, (*at, field.name))
+
+
+_FIELDS: Final[dict[Key, Field[Any]]] = dict(_walk(ServerOptions))
+"""Every setting by its key, those of tables last."""
+_TABLES: Final = {key[:-1] for key in _FIELDS if len(key) > 1}
+
+
+def _field(key: Key, origin: str) -> Field[Any]:
+    field = _FIELDS.get(key)
+    if field is None:
+        names = [dotted(known) for known in (*_FIELDS, *_TABLES)]
+        near = difflib.get_close_matches(dotted(key), names, 1)
+        near = near or [name for name in names if name.rpartition(".")[2] == key[-1]][:1]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{origin}: {dotted(key)} is no setting{hint}")
+    return field
+
+
+def _convert(key: Key, field: Field[Any], value: Any) -> Any:
+    unit = field.metadata["unit"]
+    if unit == BYTES:
+        return size(value)
+    kind = _KINDS[key]
+    if unit == SECONDS:
+        value = seconds(value)
+        return int(value) if kind is int else value
+    # A text may come from the environment, where a number is one, too.
+    converted = msgspec.convert(value, kind, strict=not isinstance(value, str))
+    if kind is int and converted < 0:
+        raise ValueError(f"expected a number from 0 on, got {converted}")
+    return converted
+
+
+def _kinds(model: type, at: Key = ()) -> dict[Key, Any]:
+    found: dict[Key, Any] = {}
+    for name, kind in get_type_hints(model).items():
+        if is_dataclass(kind):
+            found |= _kinds(kind, (*at, name))  # type: ignore[arg-type]
+        else:
+            found[*at, name] = kind
+    return found
+
+
+_KINDS: Final = _kinds(ServerOptions)
+
+
+def _toml(value: Any, field: Field[Any]) -> str:
+    """A value as TOML, in the largest unit that divides it."""
+    unit = field.metadata["unit"]
+    if unit == BYTES and value:
+        for name, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+            if value % factor == 0:
+                return f'"{value // factor} {name}"'
+    if unit == SECONDS and value:
+        return f'"{value:g}s"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v, field)}" for k, v in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,120 @@
+"""The job server as a process: its signals, its process id file, its user, and what systemd is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from ..errors import ConfigError
+from . import systemd
+from .options import ServerOptions
+from .report import report
+from .server import Server, new_event_loop
+
+_log = structlog.get_logger("geartrain.server")
+
+
+def serve(
+    options: ServerOptions | None = None,
+    on_ready: Callable[[Server], None] | None = None,
+    on_reload: Callable[[], None] | None = None,
+) -> None:
+    """Run a job server until SIGTERM, SIGINT or a `shutdown` command.
+
+    At the first of these signals it takes no more jobs and waits for the running ones, at the second it ends.
+    SIGHUP reads the certificates and the access file again and calls `on_reload`; SIGUSR1 logs the server's
+    state. `on_ready` is called once it listens.
+
+    Raises:
+        ConfigError: an option can't be understood or met.
+        JournalError: the journal can't be used.
+        OSError: an address can't be listened on.
+    """
+    chosen = options or ServerOptions()
+
+    async def main() -> None:
+        server = Server(chosen)
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            systemd.notify("STOPPING=1")
+            server.drain()
+
+        def reload() -> None:
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={systemd.monotonic()}")
+            if on_reload is not None:
+                on_reload()
+            try:
+                server.reload()
+                _log.info("certificates and access were read again")
+            except ConfigError as error:
+                _log.error("nothing was changed", reason=str(error))
+            systemd.notify("READY=1")
+
+        await server.start(systemd.listening_sockets())
+        become(chosen.user)
+        server.on_tick = systemd.Watchdog().tick
+        for number, act in (
+            (signal.SIGTERM, end),
+            (signal.SIGINT, end),
+            (signal.SIGHUP, reload),
+            (signal.SIGUSR1, lambda: _log.info("state", **report(server))),
+        ):
+            loop.add_signal_handler(number, act)
+        if on_ready is not None:
+            on_ready(server)
+        server.warn_if_exposed()
+        systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
+        await server.stopped()
+
+    with process_id_file(chosen.pid_file), asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
+
+
+@contextlib.contextmanager
+def process_id_file(path: str) -> Iterator[None]:
+    """Write this process's id to a file while the block lasts; nothing for an empty path.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    if not path:
+        yield
+        return
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        # After a change of the user it may be out of reach; the next start writes over it.
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def become(user: str) -> None:
+    """Go on as another user, with that user's groups; nothing for an empty name.
+
+    Raises:
+        ConfigError: there is no such user, or this one may not become it.
+    """
+    if not user:
+        return
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError(f"user: there is no user {user!r}") from None
+    if os.geteuid() == entry.pw_uid:
+        return
+    try:
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    except PermissionError:
+        raise ConfigError(f"user: only root may become {user!r}") from None
