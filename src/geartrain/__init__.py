@@ -42,6 +42,7 @@ from .client import (
     WorkerStatus,
 )
 from .errors import (
+    ArgumentError,
     ClosedError,
     ConnectionLostError,
     GeartrainError,
@@ -54,6 +55,7 @@ from .errors import (
     NoServersError,
     PacketTooLargeError,
     ProtocolError,
+    ResultError,
     ServerError,
     WaitTimeoutError,
 )
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Admin",
+    "ArgumentError",
     "AsyncAdmin",
     "AsyncClient",
     "AsyncJobFuture",
@@ -86,6 +89,7 @@ __all__ = [
     "PacketTooLargeError",
     "Priority",
     "ProtocolError",
+    "ResultError",
     "ServerError",
     "Task",
     "TaskSet",
