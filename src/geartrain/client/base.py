@@ -438,7 +438,8 @@ class BaseClient(Generic[F]):
 def _status(type: int, body: bytes) -> JobStatus:
     _, *numbers = arguments(type, body)
     try:
-        known, running, numerator, denominator, *clients = map(int, numbers)
+        # The Perl server leaves numbers empty that no worker has told it.
+        known, running, numerator, denominator, *clients = [int(number or 0) for number in numbers]
     except ValueError:
         raise MalformedPacketError(f"not a job's status: {body!r}") from None
     return JobStatus(bool(known), bool(running), numerator, denominator, *clients)
