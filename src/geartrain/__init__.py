@@ -19,30 +19,14 @@ A worker:
 
     worker.run()
 
-A program that only submits loads no worker, and neither loads the job server, which is `geartrain.server`, or
-`geartrain serve`.
+A program that only submits loads no worker, one that only works loads no client, and neither loads the job
+server, which is `geartrain.server`, or `geartrain serve`.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
-from .client import (
-    Admin,
-    AsyncAdmin,
-    AsyncClient,
-    AsyncJobFuture,
-    AsyncTaskSet,
-    Client,
-    FunctionStatus,
-    JobFuture,
-    JobStatus,
-    Priority,
-    Task,
-    TaskSet,
-    TaskState,
-    WorkerStatus,
-)
 from .errors import (
-    ArgumentError,
     ClosedError,
     ConnectionLostError,
     GeartrainError,
@@ -55,18 +39,32 @@ from .errors import (
     NoServersError,
     PacketTooLargeError,
     ProtocolError,
-    ResultError,
     ServerError,
     WaitTimeoutError,
 )
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .client import (
+        Admin,
+        AsyncAdmin,
+        AsyncClient,
+        AsyncJobFuture,
+        AsyncTaskSet,
+        Client,
+        FunctionStatus,
+        JobFuture,
+        JobStatus,
+        Priority,
+        Task,
+        TaskSet,
+        TaskState,
+        WorkerStatus,
+    )
     from .worker import Job, Worker
 
 __all__ = [
     "Admin",
-    "ArgumentError",
     "AsyncAdmin",
     "AsyncClient",
     "AsyncJobFuture",
@@ -89,7 +87,6 @@ __all__ = [
     "PacketTooLargeError",
     "Priority",
     "ProtocolError",
-    "ResultError",
     "ServerError",
     "Task",
     "TaskSet",
@@ -101,9 +98,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in ("Job", "Worker"):
-        from . import worker
+_IN_WORKER = ("Job", "Worker")
 
-        return getattr(worker, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    """Load the client or the worker library when something of it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    library = importlib.import_module(".worker" if name in _IN_WORKER else ".client", __name__)
+    value = globals()[name] = getattr(library, name)
+    return value

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from ..errors import GeartrainError, JobException, JobFailed, WaitTimeoutError
-from .exits import fail
+from ..errors import JobException, JobFailed, WaitTimeoutError
 from .help import examples
 from .operations import Operation, Unreadable, read_operations
 
@@ -68,8 +67,6 @@ def demo() -> None:
                 _answer(line, client, environment)
     except KeyboardInterrupt:
         typer.echo()
-    except GeartrainError as error:
-        fail(str(error))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

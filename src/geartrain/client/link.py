@@ -65,7 +65,6 @@ class Link:
         "awaited",
         "channel",
         "connect_by",
-        "failed",
         "failures",
         "heard_at",
         "jobs",
@@ -84,10 +83,9 @@ class Link:
         self.name = str(address)
         self.state = DOWN
         self.channel: Any = None
-        # The numbers of its last connection attempt and of the last that failed, when the attempt is given
-        # up, why it failed, how many did in a row, and until when others are preferred.
+        # The number of its last connection attempt, when that is given up, why it failed, how many did in a
+        # row, and until when others are preferred.
         self.attempt = 0
-        self.failed = 0
         self.connect_by = 0.0
         self.reason = ""
         self.failures = 0
