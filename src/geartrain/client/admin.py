@@ -1,17 +1,17 @@
 """The text protocol for programs: what a job server is doing, and a few orders to it.
 
-Each command is written once: a function that says which line is sent and how the answer is read. `@command`
-makes it a method of `Admin`, which blocks, and of `AsyncAdmin`, which is awaited.
+Each command is written once, as a method of `Commands` that yields the line to send and is given the lines of
+the answer. To add one, add such a method.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import contextlib
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Generator
 from types import TracebackType
-from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from ..errors import ConnectionLostError, MalformedPacketError, NoServersError, ServerError, WaitTimeoutError
 from ..sockets import connect, tune
@@ -19,105 +19,86 @@ from ..wire import packets as p
 from ..wire.address import Address, parse_address
 from ..wire.parser import Parser
 from ..wire.text import END, FunctionStatus, WorkerStatus, bytes_of, parse_status, parse_workers, text_of
+from .steps import Awaited, Blocking, call, plain_methods
 
 READ_SIZE: Final = 64 * 1024
 
-P = ParamSpec("P")
 T = TypeVar("T")
-"""What an answer is read as."""
 
 
-class Command(NamedTuple, Generic[T]):
-    """A line to send, and how its answer is read."""
+class Command(NamedTuple):
+    """A line to send."""
 
     line: str
-    read: Callable[[list[bytes]], T]
-    """Makes of the answer's lines, without their ends, what the caller gets."""
     is_list: bool = False
-    """Whether the answer goes on up to a line `.`, which `read` is not given; else it is one line."""
+    """Whether the answer goes on up to a line `.`, which is not handed on; else it is one line."""
     ends: bool = False
-    """Whether it ends the server: it may close the connection instead of answering."""
+    """Whether it ends the server, so that the end of the connection is as good an answer as any."""
 
 
-class command(Generic[P, T]):  # noqa: N801 - a decorator
-    """Make a function that gives a `Command` a method of `Admin` and `AsyncAdmin`."""
-
-    def __init__(self, function: Callable[Concatenate[Any, P], Command[T]]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    @overload
-    def __get__(self, admin: None, owner: type) -> command[P, T]: ...
-    @overload
-    def __get__(self, admin: Admin, owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, admin: AsyncAdmin, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, admin: Admin | AsyncAdmin | None, owner: type) -> object:
-        if admin is None:
-            return self
-
-        @functools.wraps(self._function)
-        def method(*args: P.args, **keywords: P.kwargs) -> object:
-            return admin.ask(self._function(admin, *args, **keywords))
-
-        return method
+Dialogue = Generator[Command, list[bytes], T]
+"""What a command's method makes: it yields commands, is given the lines of each answer, and returns a `T`."""
 
 
 class Commands:
     """The commands, for `Admin` and `AsyncAdmin` alike.
 
-    Each raises ServerError if the server refuses it (`.code` is the server's word), ConnectionLostError or
-    NoServersError if the server can't be reached, and WaitTimeoutError if it does not answer in time.
+    Each raises ServerError if the server refuses it (`.code` is the server's word), NoServersError or
+    ConnectionLostError if the server can't be reached, and WaitTimeoutError if it does not answer in time.
     """
 
-    @command
-    def status(self) -> Command[list[FunctionStatus]]:
+    _shell: Any
+
+    @call
+    def status(self) -> Dialogue[list[FunctionStatus]]:
         """What each function has: its jobs, queued and running, and its workers."""
-        return Command("status", parse_status, is_list=True)
+        return parse_status((yield Command("status", is_list=True)))
 
-    @command
-    def workers(self) -> Command[list[WorkerStatus]]:
+    @call
+    def workers(self) -> Dialogue[list[WorkerStatus]]:
         """Every connection: its descriptor, address, client id and the functions it announced."""
-        return Command("workers", parse_workers, is_list=True)
+        return parse_workers((yield Command("workers", is_list=True)))
 
-    @command
-    def version(self) -> Command[str]:
+    @call
+    def version(self) -> Dialogue[str]:
         """The server's version."""
-        return Command("version", _value)
+        return _value((yield Command("version")))
 
-    @command
-    def pid(self) -> Command[int]:
+    @call
+    def pid(self) -> Dialogue[int]:
         """The server's process id."""
-        return Command("getpid", lambda lines: int(_value(lines)))
+        value = _value((yield Command("getpid")))
+        if not value.isdecimal():
+            raise MalformedPacketError(f"not a process id: {value!r}")
+        return int(value)
 
-    @command
-    def max_queue(self, function: str, limit: int | tuple[int, int, int] | None = None) -> Command[None]:
+    @call
+    def max_queue(self, function: str, limit: int | tuple[int, int, int] | None = None) -> Dialogue[None]:
         """Limit how many jobs of a function may be queued; further ones are refused with QUEUE_ERROR.
 
         Args:
             function: its name, with its prefix if it has one.
             limit: a number for all priorities, or three: for high, normal and low. 0 and None are no limit.
         """
-        name = _word(function)
-        limits = (limit or 0,) if not isinstance(limit, tuple) else limit
-        return Command(" ".join(["maxqueue", name, *map(str, limits)]), _nothing)
+        limits = limit if isinstance(limit, tuple) else (limit or 0,)
+        _expect_ok((yield Command(" ".join(["maxqueue", _word(function), *map(str, limits)]))))
 
-    @command
-    def shutdown(self, *, graceful: bool = False) -> Command[None]:
+    @call
+    def shutdown(self, *, graceful: bool = False) -> Dialogue[None]:
         """Stop the server: at once, or (`graceful`) when the jobs that run are done.
 
         gearmand as Debian builds it does not know this command: ServerError.
         """
-        return Command("shutdown graceful" if graceful else "shutdown", _nothing, ends=True)
+        _expect_ok((yield Command("shutdown graceful" if graceful else "shutdown", ends=True)))
 
 
 class Conversation:
-    """The answers on one connection, cut into lines."""
+    """The answer to one command, gathered from the bytes of a connection."""
 
-    def __init__(self, command: Command[Any]) -> None:
+    def __init__(self, command: Command) -> None:
         self._command = command
         self._parser = Parser(p.RESPONSE)
-        self._lines: list[bytes] = []
+        self.lines: list[bytes] = []
         self.done = False
 
     def receive(self, data: bytes) -> None:
@@ -128,34 +109,28 @@ class Conversation:
             ServerError: the server answered `ERR`.
         """
         if not data:
-            if not self._command.ends or self._lines:
+            if not self._command.ends or self.lines:
                 raise ConnectionError("the server closed the connection")
-            self._lines = [b"OK"]
+            self.lines = [b"OK"]
             self.done = True
             return
         for type, line in self._parser.feed(data):
             if type != p.TEXT:
                 raise MalformedPacketError(f"{p.name_of(type)} came, and a line was expected")
-            if not self._lines and line.startswith(b"ERR "):
+            if not self.lines and line.startswith(b"ERR "):
                 _, code, *text = text_of(line).split(" ", 2)
                 raise ServerError(code, text[0].replace("+", " ") if text else "")
             if self._command.is_list and line == END:
                 self.done = True
                 return
-            self._lines.append(line)
+            self.lines.append(line)
             if not self._command.is_list:
                 self.done = True
                 return
 
-    def value(self) -> Any:
-        """The answer, read."""
-        try:
-            return self._command.read(self._lines)
-        except ValueError as error:
-            raise MalformedPacketError(f"not an answer to {self._command.line!r}: {error}") from None
 
-
-class Admin(Commands):
+@plain_methods
+class Admin(Commands, Blocking):
     """Asks one job server and gives it orders, blocking; any server that speaks Gearman's text protocol.
 
         with Admin("127.0.0.1:4730") as admin:
@@ -170,6 +145,7 @@ class Admin(Commands):
     """
 
     def __init__(self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0) -> None:
+        self._shell = self
         self._address = parse_address(server)
         self._timeout = timeout
         self._socket: socket.socket | None = None
@@ -188,43 +164,55 @@ class Admin(Commands):
             self._socket.close()
             self._socket = None
 
-    def ask(self, command: Command[T]) -> T:
-        """Send a command and return its answer; for commands that have no method."""
+    def run_steps(self, dialogue: Dialogue[T]) -> T:
+        """Have a dialogue with the server and return what it returns."""
+        try:
+            command = next(dialogue)
+            while True:
+                command = dialogue.send(self._ask(command))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _ask(self, command: Command) -> list[bytes]:
         conversation = Conversation(command)
-        finished = False
+        # A connection on which something is still to come is of no use to the next command.
+        reusable = False
         try:
             if self._socket is None:
-                try:
-                    self._socket = connect(self._address, self._timeout)
-                except OSError as error:
-                    raise NoServersError({str(self._address): _reason(error)}) from None
-            try:
-                self._socket.sendall(bytes_of(command.line) + b"\n")
-                while not conversation.done:
-                    conversation.receive(self._socket.recv(READ_SIZE))
-            except TimeoutError:
-                raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
-            except OSError as error:
-                raise ConnectionLostError(str(self._address), _reason(error)) from None
-            finished = not command.ends
-            result: T = conversation.value()
-            return result
+                self._socket = self._connect()
+            self._socket.sendall(bytes_of(command.line) + b"\n")
+            while not conversation.done:
+                conversation.receive(self._socket.recv(READ_SIZE))
+            reusable = not command.ends
         except ServerError:
-            finished = True
+            reusable = True
             raise
+        except TimeoutError:
+            raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
+        except OSError as error:
+            raise ConnectionLostError(str(self._address), _reason(error)) from None
         finally:
-            # A connection on which something is still to come is of no use to the next command.
-            if not finished:
+            if not reusable:
                 self.close()
+        return conversation.lines
+
+    def _connect(self) -> socket.socket:
+        try:
+            return connect(self._address, self._timeout)
+        except OSError as error:
+            raise NoServersError({str(self._address): _reason(error)}) from None
 
 
-class AsyncAdmin(Commands):
+@plain_methods
+class AsyncAdmin(Commands, Awaited):
     """Asks one job server and gives it orders, as `Admin`, in asyncio: the same names, awaited.
 
     Commands of several tasks take turns.
     """
 
     def __init__(self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0) -> None:
+        self._shell = self
         self._address = parse_address(server)
         self._timeout = timeout
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -244,44 +232,50 @@ class AsyncAdmin(Commands):
             _, writer = self._streams
             self._streams = None
             writer.transport.abort()
-            try:
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
-            except OSError:
-                pass
 
-    async def ask(self, command: Command[T]) -> T:
-        """Send a command and return its answer; for commands that have no method."""
+    async def run_steps(self, dialogue: Dialogue[T]) -> T:
+        """Have a dialogue with the server and return what it returns."""
         async with self._turn:
-            conversation = Conversation(command)
-            finished = False
             try:
-                async with asyncio.timeout(self._timeout):
-                    await self._converse(command, conversation)
-                finished = not command.ends
-                result: T = conversation.value()
+                command = next(dialogue)
+                while True:
+                    command = dialogue.send(await self._ask(command))
+            except StopIteration as stop:
+                result: T = stop.value
                 return result
-            except ServerError:
-                finished = True
-                raise
-            except TimeoutError:
-                raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
-            finally:
-                if not finished:
-                    await self.close()
 
-    async def _converse(self, command: Command[Any], conversation: Conversation) -> None:
-        if self._streams is None:
-            try:
-                self._streams = await _open(self._address)
-            except OSError as error:
-                raise NoServersError({str(self._address): _reason(error)}) from None
-        reader, writer = self._streams
+    async def _ask(self, command: Command) -> list[bytes]:
+        conversation = Conversation(command)
+        # A connection on which something is still to come is of no use to the next command.
+        reusable = False
         try:
-            writer.write(bytes_of(command.line) + b"\n")
-            while not conversation.done:
-                conversation.receive(await reader.read(READ_SIZE))
+            async with asyncio.timeout(self._timeout):
+                if self._streams is None:
+                    self._streams = await self._connect()
+                reader, writer = self._streams
+                writer.write(bytes_of(command.line) + b"\n")
+                while not conversation.done:
+                    conversation.receive(await reader.read(READ_SIZE))
+            reusable = not command.ends
+        except ServerError:
+            reusable = True
+            raise
+        except TimeoutError:
+            raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
         except OSError as error:
             raise ConnectionLostError(str(self._address), _reason(error)) from None
+        finally:
+            if not reusable:
+                await self.close()
+        return conversation.lines
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await _open(self._address)
+        except OSError as error:
+            raise NoServersError({str(self._address): _reason(error)}) from None
 
 
 async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -293,13 +287,13 @@ async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 def _value(lines: list[bytes]) -> str:
-    """What follows the `OK`; the Perl server answers without it."""
+    """What follows the `OK`, which the Perl server leaves out."""
     return text_of(lines[0]).removeprefix("OK").strip()
 
 
-def _nothing(lines: list[bytes]) -> None:
+def _expect_ok(lines: list[bytes]) -> None:
     if not lines[0].upper().startswith(b"OK"):
-        raise ValueError(text_of(lines[0]))
+        raise MalformedPacketError(f"expected OK, got {text_of(lines[0])!r}")
 
 
 def _word(name: str) -> str:

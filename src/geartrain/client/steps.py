@@ -1,6 +1,6 @@
 """Methods that are written once and work in both shells.
 
-A method that has to wait is a generator: it yields what it waits for, and the shell that runs it sees to
+A method that has to wait is a generator of steps: it yields what it needs, and the shell that runs it sees to
 that, the blocking one with its sockets, the asyncio one in its loop. `@call` makes such a generator a method
 that blocks in a `Blocking` class and a coroutine in an `Awaited` one.
 """
@@ -8,16 +8,19 @@ that blocks in a `Blocking` class and a coroutine in an `Awaited` one.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Generator
 from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
+    ForwardRef,
     Generic,
     NamedTuple,
     ParamSpec,
     Protocol,
     TypeVar,
+    get_args,
     overload,
 )
 
@@ -68,21 +71,21 @@ class Awaited:
 class BlockingShell(Protocol):
     """Runs steps to their end."""
 
-    def run_steps(self, steps: Steps[T]) -> T:
+    def run_steps(self, steps: Generator[Any, Any, T]) -> T:
         """Run them and return what they return."""
 
 
 class AwaitedShell(Protocol):
     """Runs steps to their end in an event loop."""
 
-    async def run_steps(self, steps: Steps[T]) -> T:
+    async def run_steps(self, steps: Generator[Any, Any, T]) -> T:
         """Run them and return what they return."""
 
 
 class call(Generic[S, P, T]):  # noqa: N801 - a decorator
     """Make a generator of steps a method of blocking and awaited classes alike."""
 
-    def __init__(self, steps: Callable[Concatenate[S, P], Steps[T]]) -> None:
+    def __init__(self, steps: Callable[Concatenate[S, P], Generator[Any, Any, T]]) -> None:
         self._steps = steps
         self.__doc__ = steps.__doc__
 
@@ -101,7 +104,7 @@ class call(Generic[S, P, T]):  # noqa: N801 - a decorator
 
     def method(self, owner: type) -> Callable[..., object]:
         """The method as the owner has it, with the signature and the documentation of the steps."""
-        steps: Callable[..., Steps[T]] = self._steps
+        steps: Callable[..., Generator[Any, Any, T]] = self._steps
         if issubclass(owner, Blocking):
 
             @functools.wraps(steps)
@@ -115,12 +118,24 @@ class call(Generic[S, P, T]):  # noqa: N801 - a decorator
 
         method.__qualname__ = f"{owner.__name__}.{self._name}"
         method.__module__ = owner.__module__
-        returns = str(steps.__annotations__.get("return", ""))
-        method.__annotations__ = {
-            **steps.__annotations__,
-            "return": returns.removeprefix("Steps[").removesuffix("]"),
-        }
+        # What the steps return in the end is what the method returns; `F` stands for what the owner says.
+        returns = _inner(steps.__annotations__["return"])
+        if returns == "F":
+            returns = next(
+                argument.__forward_arg__
+                for base in getattr(owner, "__orig_bases__", ())
+                for argument in get_args(base)
+                if isinstance(argument, ForwardRef)
+            )
+        method.__annotations__ = {**steps.__annotations__, "return": returns}
+        signature = inspect.signature(steps).replace(return_annotation=returns)
+        method.__signature__ = signature  # type: ignore[attr-defined]
         return method
+
+
+def _inner(annotation: str) -> str:
+    """What stands in the outer brackets."""
+    return annotation[annotation.index("[") + 1 : annotation.rindex("]")]
 
 
 C = TypeVar("C", bound=type)
