@@ -27,6 +27,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from .errors import (
+    ArgumentError,
     ClosedError,
     ConnectionLostError,
     GeartrainError,
@@ -39,6 +40,7 @@ from .errors import (
     NoServersError,
     PacketTooLargeError,
     ProtocolError,
+    ResultError,
     ServerError,
     WaitTimeoutError,
 )
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Admin",
+    "ArgumentError",
     "AsyncAdmin",
     "AsyncClient",
     "AsyncJobFuture",
@@ -87,6 +90,7 @@ __all__ = [
     "PacketTooLargeError",
     "Priority",
     "ProtocolError",
+    "ResultError",
     "ServerError",
     "Task",
     "TaskSet",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 __all__ = [
+    "ArgumentError",
     "ClosedError",
     "ConfigError",
     "ConnectionLostError",
@@ -19,6 +20,7 @@ __all__ = [
     "NoServersError",
     "PacketTooLargeError",
     "ProtocolError",
+    "ResultError",
     "ServerError",
     "WaitTimeoutError",
 ]
@@ -160,3 +162,32 @@ class JobException(JobError):  # noqa: N818 - Gearman's own word
 
 class JobLostError(JobError):
     """The server that held the job went away and the job may not be submitted again elsewhere."""
+
+
+# Typed functions
+
+
+class ArgumentError(GeartrainError):
+    """A typed function was called with arguments that are not what it declares; it was not run.
+
+    `function` and `argument` are their names, `reason` says what is wrong; `argument` is empty if it is not
+    about a single one. Its caller gets it as a `JobException` with this text.
+    """
+
+    def __init__(self, function: str, argument: str, reason: str) -> None:
+        super().__init__(
+            f"{function}: argument {argument!r}: {reason}" if argument else f"{function}: {reason}"
+        )
+        self.function = function
+        self.argument = argument
+        self.reason = reason
+
+
+class ResultError(GeartrainError):
+    """The result of a typed function is not what the caller's declaration says; `data` holds its bytes."""
+
+    def __init__(self, function: str, reason: str, data: bytes) -> None:
+        super().__init__(f"{function}: the result: {reason}")
+        self.function = function
+        self.reason = reason
+        self.data = data

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
 from ..sockets import tune
-from .base import BaseClient
+from .calls import Calls
 from .futures import AsyncJobFuture
 from .link import UP, Link
 from .steps import Awaited, Steps, Wait, plain_methods
@@ -65,7 +65,7 @@ class Channel(asyncio.Protocol):
 
 
 @plain_methods
-class AsyncClient(BaseClient["AsyncJobFuture"], Awaited):
+class AsyncClient(Calls["AsyncJobFuture"], Awaited):
     """Submits jobs and waits for them, as `Client`, in asyncio: the same names, awaited.
 
         async with AsyncClient("127.0.0.1:4730") as client:

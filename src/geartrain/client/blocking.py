@@ -6,15 +6,14 @@ import contextlib
 import math
 import os
 import select
-import socket
 import threading
-from collections.abc import Iterator
+import weakref
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
-from ..sockets import tune
-from .base import BaseClient
+from .calls import Calls
+from .channel import NOTHING, Alarm, Channel, reason_of
 from .futures import JobFuture
 from .link import CONNECTING, UP, Link
 from .steps import Blocking, Steps, Wait, plain_methods
@@ -31,110 +30,10 @@ LONGEST_SLEEP: Final = 3600.0
 
 _READ: Final = select.POLLIN
 _WRITE: Final = select.POLLOUT
-_NOTHING: Final = memoryview(b"")
-
-
-class Alarm:
-    """Wakes the thread that waits for the sockets."""
-
-    def __init__(self) -> None:
-        self.descriptor: int | None = None
-        self._other = -1
-
-    def open(self) -> int:
-        """Make it ready; returns the descriptor to wait for."""
-        self.descriptor, self._other = os.pipe()
-        os.set_blocking(self.descriptor, False)
-        os.set_blocking(self._other, False)
-        return self.descriptor
-
-    def ring(self) -> None:
-        """Wake it."""
-        if self.descriptor is not None:
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._other, b"!")
-
-    def reset(self) -> None:
-        """It was heard."""
-        if self.descriptor is not None:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self.descriptor, 1024)
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            os.close(self._other)
-            self.descriptor = None
-
-
-class Channel:
-    """The socket of a link, while it is being opened and afterwards."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.socket: socket.socket | None = None
-        self.descriptor = -1
-        self.open = False
-        # What the socket did not take yet; whether it must become writable before it takes more.
-        self.unsent = _NOTHING
-        self.blocked = False
-        # Whether a thread that waits for the sockets has to look at this one anew.
-        self.changed = False
-        # Why the last attempt to connect failed, and the addresses that are left to try.
-        self.reason = ""
-        self._left: Iterator[tuple[int, Any]] = iter(())
-
-    def look_up(self) -> None:
-        """Find the addresses of the server's name."""
-        address = self.link.address
-        if address.path:
-            self._left = iter([(socket.AF_UNIX, address.path)])
-            return
-        try:
-            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            self.reason = _reason(error)
-            return
-        self._left = iter([(family, where) for family, _, _, _, where in found])
-
-    def connect(self) -> bool:
-        """Begin to connect to the next address; false if none is left."""
-        for family, where in self._left:
-            self.close()
-            try:
-                self.socket = socket.socket(family, socket.SOCK_STREAM)
-                self.socket.setblocking(False)
-                self.socket.connect(where)
-            except BlockingIOError:
-                return True
-            except OSError as error:
-                self.reason = _reason(error)
-                continue
-            return True
-        self.close()
-        return False
-
-    def finish(self) -> bool:
-        """The socket is ready: whether it is connected, or at least tries another of its addresses."""
-        assert self.socket is not None
-        error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            self.reason = os.strerror(error)
-            return self.connect()
-        tune(self.socket)
-        self.open = True
-        return True
-
-    def close(self) -> None:
-        """End it."""
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
 
 
 @plain_methods
-class Client(BaseClient["JobFuture"], Blocking):
+class Client(Calls["JobFuture"], Blocking):
     """Submits jobs and waits for them, blocking the thread that calls.
 
         with Client("127.0.0.1:4730") as client:
@@ -142,7 +41,8 @@ class Client(BaseClient["JobFuture"], Blocking):
 
     One client may be used by several threads at once: they share its connections, and whichever waits at
     the moment reads for all of them. There is no hidden thread, so a future makes progress only while some
-    call to the client waits.
+    call to the client waits. After a fork the child begins with connections of its own, and futures from
+    before it end there with ConnectionLostError.
     """
 
     def close(self) -> None:
@@ -170,8 +70,7 @@ class Client(BaseClient["JobFuture"], Blocking):
 
     def run_steps(self, steps: Steps[T]) -> T:
         """Run steps to their end, moving bytes while they wait."""
-        lock = self._lock
-        lock.acquire()
+        self._lock.acquire()
         try:
             while True:
                 try:
@@ -186,16 +85,17 @@ class Client(BaseClient["JobFuture"], Blocking):
                         self._lead(step.deadline, step.sending)
                 else:
                     self._hand_over()
-                    lock.release()
+                    self._lock.release()
                     try:
                         step.function(*step.arguments)
                     finally:
-                        lock.acquire()
+                        # Another lock if the function forked and this is the child.
+                        self._lock.acquire()
         finally:
             steps.close()
             self._wake_waiters()
             self._hand_over()
-            lock.release()
+            self._lock.release()
 
     # One of the threads that wait at the same time leads: it alone reads, for all of them. The others follow:
     # each waits for its own waiter, a lock that is released when there is something for it to see.
@@ -377,7 +277,7 @@ class Client(BaseClient["JobFuture"], Blocking):
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(channel, _reason(error), now)
+            self._lose(channel, reason_of(error), now)
             return
         if data:
             self._engine.received(channel.link, data, now)
@@ -413,9 +313,9 @@ class Client(BaseClient["JobFuture"], Blocking):
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._lose(channel, _reason(error), now)
+            self._lose(channel, reason_of(error), now)
             return
-        channel.unsent = memoryview(data)[sent:] if sent < len(data) else _NOTHING
+        channel.unsent = memoryview(data)[sent:] if sent < len(data) else NOTHING
         if channel.unsent and not channel.blocked:
             channel.blocked = channel.changed = True
             self._poll.modify(channel.descriptor, _READ | _WRITE)
@@ -423,6 +323,10 @@ class Client(BaseClient["JobFuture"], Blocking):
     # What the calls that do not wait need
 
     def _prepare(self) -> None:
+        self._begin()
+        _clients.add(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._leading = False
         self._wakes_at = 0.0
@@ -430,6 +334,15 @@ class Client(BaseClient["JobFuture"], Blocking):
         self._poll = select.poll()
         self._alarm = Alarm()
         self._channels: dict[int, Channel] = {}
+
+    def _forked(self) -> None:
+        """This is a child process: the connections and the threads that wait are its parent's."""
+        for channel in self._channels.values():
+            channel.close()
+        self._alarm.close()
+        self._begin()
+        self._engine.forget("the process was forked", self._now())
+        self._engine.news.clear()
 
     def _future(self, task: Task) -> JobFuture:
         return JobFuture(self, task)
@@ -443,11 +356,18 @@ class Client(BaseClient["JobFuture"], Blocking):
                 self._lead(self._now())
 
 
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for client in _clients:
+        client._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _release(waiter: threading.Lock) -> None:
     # A waiter may be woken for two reasons at once.
     with contextlib.suppress(RuntimeError):
         waiter.release()
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

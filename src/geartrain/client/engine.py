@@ -13,31 +13,24 @@ been queued; it is submitted again only if its `retry_count` says so, and fails 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from ..errors import (
     ClosedError,
     ConnectionLostError,
-    GeartrainError,
-    JobException,
-    JobFailed,
     JobLostError,
-    MalformedPacketError,
     NoServersError,
     ProtocolError,
-    ServerError,
-    WaitTimeoutError,
 )
 from ..wire import packets as p
 from ..wire.address import Address
-from ..wire.codec import arguments, request
+from ..wire.codec import request
 from ..wire.parser import Parser
-from .group import Group
+from .answers import Answers
 from .link import CONNECTING, DOWN, UP, Link, Question, Shared
 from .routing import Router
-from .task import CREATED, FAILED, NEW, RUNNING, SUBMITTED, SUCCEEDED, WAITING, Task, TaskState
+from .task import FAILED, NEW, SUBMITTED, WAITING, Task, TaskState
 
 CHUNK: Final = 128 * 1024
 """Bytes that are made ready for one write, more only if a single workload is larger. What a server has not
@@ -47,7 +40,7 @@ MAX_LOSSES: Final = 10
 PROBE: Final = b"geartrain probe"
 
 
-class Engine:
+class Engine(Answers):
     """The state of one client.
 
     Args:
@@ -75,24 +68,19 @@ class Engine:
         probe_timeout: float,
         wall_offset: float = 0.0,
     ) -> None:
+        super().__init__(wall_offset)
         self.links = [Link(server) for server in servers]
         self.router = Router(self.links, by_unique)
         self.options = list(options)
         self.closed = False
-        # What the shell has to open, to close, and to wake.
+        # What the shell has to open and to close.
         self.wanted: list[Link] = []
         self.unwanted: list[Link] = []
-        self.news: list[Any] = []
         self._prefix = prefix
         self._connect_timeout = connect_timeout
         self._probe_interval = probe_interval
         self._probe_timeout = probe_timeout
-        self._wall_offset = wall_offset
         self._attempts = 0
-        # Time limits of tasks; those that have ended leave theirs behind, so they are counted.
-        self._timers: list[tuple[float, int, Task]] = []
-        self._live_timers = 0
-        self._timer_number = 0
 
     # What callers want
 
@@ -140,6 +128,16 @@ class Engine:
             if link.state != DOWN:
                 self.unwanted.append(link)
         self.wanted.clear()
+
+    def forget(self, reason: str, now: float) -> None:
+        """All connections are gone, and nothing is to be done anew."""
+        self.wanted.clear()
+        self.unwanted.clear()
+        for link in self.links:
+            link.state = DOWN
+            link.channel = None
+            for item in self._take_all(link):
+                self._fail(item, ConnectionLostError(link.name, reason), now)
 
     # What shells tell
 
@@ -216,6 +214,7 @@ class Engine:
             first = link.awaited[0] if link.awaited else None
             if link.state == UP and isinstance(first, Question) and first.type == p.OPTION_REQ:
                 link.options_refused = True
+            link.failed = link.attempt
             self.router.fails(link, now)
         # What the server said last explains more than that the connection ended.
         link.reason = f"{link.reason} ({reason})" if link.state == UP and link.reason else reason
@@ -223,18 +222,13 @@ class Engine:
         unsent = len(link.queue)
         items = self._take_all(link)
         sent = len(items) - unsent
-        for number, item in enumerate(items):
+        for place, item in enumerate(items):
             if not item.done:
-                self._replace(link, item, number < sent, now)
+                self._replace(link, item, place < sent, now)
 
     def tick(self, now: float) -> None:
         """Time has passed: end what has run out of it, and probe servers that have been silent."""
-        timers = self._timers
-        while timers and timers[0][0] <= now:
-            task = heapq.heappop(timers)[2]
-            if not task.done:
-                error = WaitTimeoutError(f"{task.function}: no result within {task.timeout:g} s")
-                self._end(task, TaskState.TIMED_OUT, error, now)
+        self._expire(now)
         for link in self.links:
             due = self._due(link)
             if due is None or due > now:
@@ -251,7 +245,7 @@ class Engine:
     @property
     def next_time(self) -> float | None:
         """When `tick` is due next, None if nothing waits for time to pass."""
-        next = self._timers[0][0] if self._timers else None
+        next = self._next_limit()
         for link in self.links:
             due = self._due(link)
             if due is not None and (next is None or due < next):
@@ -326,205 +320,3 @@ class Engine:
                 return link.probed_at + self._probe_timeout
             return link.heard_at + self._probe_interval
         return None
-
-    # What packets do
-
-    def _act(self, link: Link, packets: list[tuple[int, bytes]], now: float) -> None:
-        jobs = link.jobs
-        for type, body in packets:
-            if type == p.JOB_CREATED:
-                self._created(link, body, now)
-            elif type == p.WORK_COMPLETE:
-                handle, nul, result = body.partition(b"\0")
-                if not nul:
-                    raise MalformedPacketError("WORK_COMPLETE takes 2 arguments, got 1")
-                job = jobs.pop(handle, None)
-                if isinstance(job, Task):
-                    if not job.done:
-                        self._complete(job, result, now)
-                elif job is not None:
-                    for task in job.tasks:
-                        if not task.done:
-                            self._complete(task, result, now)
-            elif type == p.WORK_FAIL or type == p.WORK_EXCEPTION:
-                self._failed(link, type, body, now)
-            elif type == p.WORK_STATUS or type == p.WORK_DATA or type == p.WORK_WARNING:
-                self._progressed(link, type, body, now)
-            elif type == p.ERROR:
-                self._refused(link, body, now)
-            elif type in _ANSWERS:
-                self._answered(link, type, body)
-            # Whatever else there is, a client has no use for.
-
-    def _next_awaited(self, link: Link, type: int) -> Task | Question:
-        if not link.awaited or link.awaited[0]._answer != type:
-            raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
-        return link.awaited.popleft()
-
-    def _created(self, link: Link, handle: bytes, now: float) -> None:
-        task = self._next_awaited(link, p.JOB_CREATED)
-        assert isinstance(task, Task)
-        if not task.background:
-            # Those that have ended meanwhile too, since the server deals them their copies of the events.
-            job = link.jobs.get(handle)
-            if job is None:
-                link.jobs[handle] = task
-            elif isinstance(job, Shared):
-                job.tasks.append(task)
-            else:
-                link.jobs[handle] = Shared([job, task])
-        if task.done:
-            return
-        task._handle = handle
-        task.created_at = now + self._wall_offset
-        task.state = CREATED
-        self._call(task, "on_created")
-        if task.background:
-            self._end(task, CREATED, None, now)
-        elif task._waiters is not None:
-            self._wake(task)
-
-    def _complete(self, task: Task, result: bytes, now: float) -> None:
-        task.result = result
-        self._call(task, "on_complete", result)
-        self._end(task, SUCCEEDED, None, now)
-
-    def _failed(self, link: Link, type: int, body: bytes, now: float) -> None:
-        handle, nul, data = body.partition(b"\0")
-        if type == p.WORK_EXCEPTION and not nul:
-            raise MalformedPacketError("WORK_EXCEPTION takes 2 arguments, got 1")
-        job = link.jobs.pop(handle, None)
-        if job is None:
-            return
-        for task in job.tasks if isinstance(job, Shared) else [job]:
-            if task.done:
-                continue
-            text = task.handle
-            error: GeartrainError
-            if type == p.WORK_EXCEPTION:
-                self._call(task, "on_exception", data)
-                error = JobException(data, text)
-            else:
-                error = JobFailed(handle=text)
-            self._retry_or_fail(task, error, now)
-
-    def _retry_or_fail(self, task: Task, error: GeartrainError, now: float) -> None:
-        if task.retries >= task.retry_count:
-            self._fail(task, error, now)
-            return
-        task.retries += 1
-        task._handle = b""
-        task._since = self._attempts
-        task.numerator = task.denominator = 0
-        self._call(task, "on_retry", task.retries)
-        self._place(task, now)
-
-    def _progressed(self, link: Link, type: int, body: bytes, now: float) -> None:
-        found = arguments(type, body)
-        job = link.jobs.get(found[0])
-        if job is None:
-            return
-        task = job.next() if isinstance(job, Shared) else job
-        if task.done:
-            return
-        if task.state is not RUNNING:
-            task.state = RUNNING
-            task.started_at = now + self._wall_offset
-        if type == p.WORK_STATUS:
-            try:
-                task.numerator, task.denominator = int(found[1]), int(found[2])
-            except ValueError:
-                raise MalformedPacketError(f"a status of {found[1]!r} of {found[2]!r}") from None
-            self._call(task, "on_status", task.numerator, task.denominator)
-        elif type == p.WORK_DATA:
-            if task._chunks is not None:
-                task._chunks.append(found[1])
-            self._call(task, "on_data", found[1])
-        else:
-            self._call(task, "on_warning", found[1])
-        if task._waiters is not None:
-            self._wake(task)
-
-    def _refused(self, link: Link, body: bytes, now: float) -> None:
-        code, _, text = body.partition(b"\0")
-        error = ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
-        if not link.awaited:
-            # It answers nothing that was asked, so it says why the connection is about to end.
-            link.reason = str(error)
-            return
-        item = link.awaited.popleft()
-        if not item.done:
-            self._fail(item, error, now)
-
-    def _answered(self, link: Link, type: int, body: bytes) -> None:
-        question = self._next_awaited(link, type)
-        assert isinstance(question, Question)
-        if not question.done:
-            question.result = body
-            question.done = True
-            if question._waiters is not None:
-                self._wake(question)
-
-    # How tasks end
-
-    def _fail(self, item: Task | Question, error: GeartrainError, now: float) -> None:
-        if item.done:
-            return
-        if isinstance(item, Task):
-            self._end(item, FAILED, error, now)
-            return
-        item.failure = error
-        item.done = True
-        if item._waiters is not None:
-            self._wake(item)
-
-    def _end(self, task: Task, state: TaskState, failure: GeartrainError | None, now: float) -> None:
-        task.state = state
-        task.done = True
-        task.finished_at = now + self._wall_offset
-        if failure is not None:
-            task.failure = failure
-            self._call(task, "on_fail", failure)
-        if task._deadline is not None:
-            self._forget_timer(task)
-        if task._waiters is not None:
-            self._wake(task)
-        group = task._group
-        if group is not None:
-            group.remaining -= 1
-            if not group.remaining and group._waiters is not None:
-                self._wake(group)
-
-    def _call(self, task: Task, name: str, *args: object) -> None:
-        """A callback is due, if the task has it: whoever waits for its set calls it."""
-        callbacks = task._callbacks
-        if callbacks is None or task._group is None:
-            return
-        callback = callbacks.get(name)
-        if callback is not None:
-            task._group.calls.append((callback, (task, *args)))
-            if task._group._waiters is not None:
-                self._wake(task._group)
-
-    def _wake(self, watched: Task | Question | Group) -> None:
-        if watched._waiters is not None:
-            self.news += watched._waiters
-            watched._waiters = None
-
-    # Time limits
-
-    def _set_timer(self, task: Task, deadline: float) -> None:
-        task._deadline = deadline
-        self._timer_number += 1
-        self._live_timers += 1
-        heapq.heappush(self._timers, (deadline, self._timer_number, task))
-
-    def _forget_timer(self, task: Task) -> None:
-        task._deadline = None
-        self._live_timers -= 1
-        if len(self._timers) > 2 * self._live_timers + 1024:
-            self._timers = [timer for timer in self._timers if not timer[2].done]
-            heapq.heapify(self._timers)
-
-
-_ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})

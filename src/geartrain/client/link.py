@@ -65,6 +65,7 @@ class Link:
         "awaited",
         "channel",
         "connect_by",
+        "failed",
         "failures",
         "heard_at",
         "jobs",
@@ -83,9 +84,10 @@ class Link:
         self.name = str(address)
         self.state = DOWN
         self.channel: Any = None
-        # The number of its last connection attempt, when that is given up, why it failed, how many did in a
-        # row, and until when others are preferred.
+        # The numbers of its last connection attempt and of the last that failed, when the attempt is given
+        # up, why it failed, how many did in a row, and until when others are preferred.
         self.attempt = 0
+        self.failed = 0
         self.connect_by = 0.0
         self.reason = ""
         self.failures = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from .link import CONNECTING, DOWN, UP, Link
+from .link import DOWN, UP, Link
 from .task import Task
 
 FIRST_AVOIDANCE: Final = 1.0
@@ -18,8 +18,9 @@ LONGEST_AVOIDANCE: Final = 30.0
 class Router:
     """Chooses among the links of one client.
 
-    A server that failed is avoided for a while, which means that others are preferred. If there is no other,
-    a task may still try it, once for each time that the task has to be placed anew.
+    A server that failed is avoided for a while, which means that others are preferred. If there is no other
+    a task may still try it, but once only: what could not connect since the task has to be placed is not
+    tried again for it.
     """
 
     def __init__(self, links: Sequence[Link], by_unique: bool) -> None:
@@ -39,25 +40,30 @@ class Router:
         link.failures = 0
         link.avoid_until = 0.0
 
-    def reachable(self, now: float) -> list[Link]:
-        """The links whose servers are not avoided, those that are in use first; if there is none, all."""
-        found = [link for link in self._links if link.state == UP or link.avoid_until <= now]
-        return sorted(found or self._links, key=lambda link: (link.state != UP, link is not self._current))
+    def avoids(self, link: Link, now: float) -> bool:
+        """Whether others are preferred to this link."""
+        return link.state != UP and link.avoid_until > now
+
+    def in_order(self, now: float) -> list[Link]:
+        """All links in the order in which to ask them: those in use, the others, those that are avoided."""
+        return sorted(
+            self._links,
+            key=lambda link: (self.avoids(link, now), link.state != UP, link is not self._current),
+        )
 
     def choose(self, task: Task | None, since: int, now: float) -> Link | None:
         """The link for a task (None stands for anything that no server is better at than another).
 
-        `since` is the number of the last connection attempt before the task was there to be placed. None is
-        left if each server has failed in an attempt after that.
+        `since` is the number of the last connection attempt before the task had to be placed. None is left
+        if each server has failed in a later one.
         """
         current = self._current
         if not self._by_unique and current.state == UP:
             return current
-        live = [link for link in self._links if link.state == UP or link.avoid_until <= now]
+        live = [link for link in self._links if link.state == UP or link.failed <= since]
         if not live:
-            live = [link for link in self._links if link.state == CONNECTING or link.attempt <= since]
-            if not live:
-                return None
+            return None
+        live = [link for link in live if not self.avoids(link, now)] or live
         if not self._by_unique:
             # The one in use as long as it can be, else the first in the order of the configuration, but
             # rather one that is connected or about to be.

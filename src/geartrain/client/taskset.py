@@ -56,8 +56,9 @@ class BaseTaskSet(Generic[X]):
         out of `wait`, and another `wait` goes on with the rest.
 
         Args:
-            timeout: seconds to wait at most. When they have passed the tasks that are left go on, and
-                another `wait` goes on waiting for them. None leaves it to the tasks' own time-outs.
+            timeout: seconds to wait at most; 0 only does what can be done at once. When they have passed the
+                tasks that are left go on, and another `wait` goes on waiting for them. None leaves it to the
+                client's `timeout` and those of the tasks.
 
         Returns:
             True if every foreground task has a result and every background task was acknowledged. False if
@@ -68,6 +69,7 @@ class BaseTaskSet(Generic[X]):
         """
         client, group = self._client, self._group
         deadline = client._deadline(timeout)
+        looked = False
         while True:
             if self._new:
                 new, self._new = self._new, []
@@ -78,9 +80,11 @@ class BaseTaskSet(Generic[X]):
                 continue
             if not group.remaining:
                 break
-            if client._passed(deadline):
+            # With a time-out of zero, too, what can be done at once is done.
+            if looked and client._passed(deadline):
                 return False
             yield Wait(group, deadline)
+            looked = True
         failures = [task.failure for task in self.tasks if task.failure is not None]
         for failure in failures:
             if isinstance(failure, NoServersError):

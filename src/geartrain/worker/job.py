@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ..wire import packets as p
 from ..wire.text import text_of
@@ -24,6 +24,8 @@ class Job:
     """
 
     __slots__ = ("_function", "_handle", "_reducer", "_sink", "_unique", "workload")
+
+    stands_for_the_job: ClassVar = True
 
     workload: bytes
     """What the client submitted."""

@@ -8,20 +8,24 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import structlog
 
 from ..wire.address import parse_address
-from .functions import Function, Functions, Handler
+from .functions import Function, Functions
 from .job import Job
 from .logs import keep_off_stdout
 from .loop import Loop
 from .signals import StopAtOnce, stopped_by_signals
+from .typed import handler_of
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
 
 _log = structlog.get_logger("geartrain.worker")
 
-HandlerT = TypeVar("HandlerT", bound=Handler)
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 class Worker:
@@ -39,6 +43,7 @@ class Worker:
 
     A handler is called with a `Job`, one job at a time. What it returns is the result: bytes, text (sent as
     UTF-8) or None (an empty result). It may be a coroutine function; its coroutines run on one event loop.
+    A function with annotated parameters is called with arguments instead and returns a value, see `register`.
 
     - `JobFailed` raised in a handler fails the job without a reason (WORK_FAIL).
     - Any other exception ends the job as an exception (WORK_EXCEPTION). The client is told its message, the
@@ -103,29 +108,57 @@ class Worker:
         """The names of the functions that are registered, without the worker's prefix."""
         return tuple(function.name for function in self._functions.table.values())
 
-    def function(self, name: str, *, timeout: float | None = None) -> Callable[[HandlerT], HandlerT]:
-        """Make the decorated function the handler of `name`. The arguments are those of `register`."""
+    @overload
+    def function(self, name: FunctionT) -> FunctionT: ...
+    @overload
+    def function(
+        self, name: str = "", *, timeout: float | None = None, codec: Codec | None = None
+    ) -> Callable[[FunctionT], FunctionT]: ...
+    def function(
+        self, name: str | FunctionT = "", *, timeout: float | None = None, codec: Codec | None = None
+    ) -> FunctionT | Callable[[FunctionT], FunctionT]:
+        """Make the decorated function a function of this worker, under its own name unless another is given.
 
-        def register(handler: HandlerT) -> HandlerT:
-            self.register(name, handler, timeout=timeout)
-            return handler
+        `@worker.function`, `@worker.function("resize", timeout=30)`. The arguments are those of `register`.
+        """
 
-        return register
+        given = name if isinstance(name, str) else ""
 
-    def register(self, name: str, handler: Handler, *, timeout: float | None = None) -> None:
+        def register(function: FunctionT) -> FunctionT:
+            own = getattr(function, "__name__", "")
+            self.register(given or own, function, timeout=timeout, codec=codec)
+            return function
+
+        return register if isinstance(name, str) else register(name)
+
+    def register(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        timeout: float | None = None,
+        codec: Codec | None = None,
+    ) -> None:
         """Do the jobs of a function from now on; while the worker runs, its servers are told at once.
 
-        A handler that was registered before under this name is replaced.
+        A function that was registered before under this name is replaced.
 
         Args:
             name: the function's name, without the worker's prefix.
-            handler: called with each `Job`; see the class.
+            function: a *raw* one is called with each `Job`; see the class. A *typed* one is called with the
+                arguments that its annotations declare, and with the job before them if its first parameter is
+                annotated `Job`. It is raw if it can be called with a job alone and annotates nothing else.
             timeout: seconds that a job may take, rounded up to milliseconds (CAN_DO_TIMEOUT). When they are
                 over the server gives the job to another worker; this handler is not stopped, but its next
                 event raises `JobLostError` and its result is dropped. gearmand and Geartrain make it one
                 second at least; Gearman::Server takes the milliseconds for seconds. None: no limit.
+            codec: how a typed function's arguments and result travel, JSON unless another is given. Giving
+                one makes the function typed.
+
+        Raises:
+            TypeError: a typed function's parameters or annotations are not of a kind that can travel.
         """
-        self._functions.add(Function(name, handler, timeout))
+        self._functions.add(Function(name, handler_of(name, function, codec), timeout))
         self._wake()
 
     def unregister(self, name: str) -> None:

@@ -1,0 +1,163 @@
+"""What the packets that a job server sends do to tasks and questions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import GeartrainError, JobException, JobFailed, MalformedPacketError, ProtocolError, ServerError
+from ..wire import packets as p
+from ..wire.codec import arguments
+from .life import Life
+from .link import Link, Question, Shared
+from .numbers import number
+from .task import CREATED, RUNNING, SUCCEEDED, Task
+
+_ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})
+
+
+class Answers(Life):
+    """The part of the engine that reads.
+
+    JOB_CREATED, ERROR and the answers to questions come in the order in which they were asked for; all else
+    that is told of a job carries its handle.
+    """
+
+    # The number of the last connection attempt.
+    _attempts: int
+
+    def _place(self, task: Task, now: float) -> None:
+        """Find a task a server, or fail it."""
+        raise NotImplementedError
+
+    def _act(self, link: Link, packets: list[tuple[int, bytes]], now: float) -> None:
+        jobs = link.jobs
+        for type, body in packets:
+            if type == p.JOB_CREATED:
+                self._created(link, body, now)
+            elif type == p.WORK_COMPLETE:
+                handle, nul, result = body.partition(b"\0")
+                if not nul:
+                    raise MalformedPacketError("WORK_COMPLETE takes 2 arguments, got 1")
+                job = jobs.pop(handle, None)
+                if isinstance(job, Task):
+                    if not job.done:
+                        self._complete(job, result, now)
+                elif job is not None:
+                    for task in job.tasks:
+                        if not task.done:
+                            self._complete(task, result, now)
+            elif type == p.WORK_FAIL or type == p.WORK_EXCEPTION:
+                self._failed(link, type, body, now)
+            elif type == p.WORK_STATUS or type == p.WORK_DATA or type == p.WORK_WARNING:
+                self._progressed(link, type, body, now)
+            elif type == p.ERROR:
+                self._refused(link, body, now)
+            elif type in _ANSWERS:
+                self._answered(link, type, body)
+            # Whatever else there is, a client has no use for.
+
+    def _next_awaited(self, link: Link, type: int) -> Task | Question:
+        if not link.awaited or link.awaited[0]._answer != type:
+            raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
+        return link.awaited.popleft()
+
+    def _created(self, link: Link, handle: bytes, now: float) -> None:
+        task = self._next_awaited(link, p.JOB_CREATED)
+        assert isinstance(task, Task)
+        if not task.background:
+            # Those that have ended meanwhile too, since the server deals them their copies of the events.
+            job = link.jobs.get(handle)
+            if job is None:
+                link.jobs[handle] = task
+            elif isinstance(job, Shared):
+                job.tasks.append(task)
+            else:
+                link.jobs[handle] = Shared([job, task])
+        if task.done:
+            return
+        task._handle = handle
+        task.created_at = now + self._wall_offset
+        task.state = CREATED
+        self._call(task, "on_created")
+        if task.background:
+            self._end(task, CREATED, None, now)
+        elif task._waiters is not None:
+            self._wake(task)
+
+    def _complete(self, task: Task, result: bytes, now: float) -> None:
+        task.result = result
+        self._call(task, "on_complete", result)
+        self._end(task, SUCCEEDED, None, now)
+
+    def _failed(self, link: Link, type: int, body: bytes, now: float) -> None:
+        handle, nul, data = body.partition(b"\0")
+        if type == p.WORK_EXCEPTION and not nul:
+            raise MalformedPacketError("WORK_EXCEPTION takes 2 arguments, got 1")
+        job = link.jobs.pop(handle, None)
+        if job is None:
+            return
+        for task in job.tasks if isinstance(job, Shared) else [job]:
+            if task.done:
+                continue
+            text = task.handle
+            error: GeartrainError
+            if type == p.WORK_EXCEPTION:
+                self._call(task, "on_exception", data)
+                error = JobException(data, text)
+            else:
+                error = JobFailed(handle=text)
+            self._retry_or_fail(task, error, now)
+
+    def _retry_or_fail(self, task: Task, error: GeartrainError, now: float) -> None:
+        if task.retries >= task.retry_count:
+            self._fail(task, error, now)
+            return
+        task.retries += 1
+        task._handle = b""
+        task._since = self._attempts
+        task.numerator = task.denominator = 0
+        self._call(task, "on_retry", task.retries)
+        self._place(task, now)
+
+    def _progressed(self, link: Link, type: int, body: bytes, now: float) -> None:
+        found = arguments(type, body)
+        job = link.jobs.get(found[0])
+        if job is None:
+            return
+        task = job.next() if isinstance(job, Shared) else job
+        if task.done:
+            return
+        if task.state is not RUNNING:
+            task.state = RUNNING
+            task.started_at = now + self._wall_offset
+        if type == p.WORK_STATUS:
+            task.numerator, task.denominator = number(found[1]), number(found[2])
+            self._call(task, "on_status", task.numerator, task.denominator)
+        elif type == p.WORK_DATA:
+            if task._chunks is not None:
+                task._chunks.append(found[1])
+            self._call(task, "on_data", found[1])
+        else:
+            self._call(task, "on_warning", found[1])
+        if task._waiters is not None:
+            self._wake(task)
+
+    def _refused(self, link: Link, body: bytes, now: float) -> None:
+        code, _, text = body.partition(b"\0")
+        error = ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
+        if not link.awaited:
+            # It answers nothing that was asked, so it says why the connection is about to end.
+            link.reason = str(error)
+            return
+        item = link.awaited.popleft()
+        if not item.done:
+            self._fail(item, error, now)
+
+    def _answered(self, link: Link, type: int, body: bytes) -> None:
+        question = self._next_awaited(link, type)
+        assert isinstance(question, Question)
+        if not question.done:
+            question.result = body
+            question.done = True
+            if question._waiters is not None:
+                self._wake(question)

@@ -1,0 +1,104 @@
+"""How tasks go on and end: their callbacks, those who wait for them, and their time limits."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from ..errors import GeartrainError, WaitTimeoutError
+from .group import Group
+from .link import Question
+from .task import FAILED, Task, TaskState
+
+
+class Life:
+    """The part of the engine that tells callers what has become of their tasks.
+
+    Args:
+        wall_offset: what is added to the clock to get seconds since the epoch.
+    """
+
+    def __init__(self, wall_offset: float) -> None:
+        self.news: list[Any] = []
+        """Waiters whose task, question or group has changed. The shell wakes them and empties the list."""
+        self._wall_offset = wall_offset
+        # Time limits of tasks, soonest first; the number only breaks ties. Tasks that have ended leave theirs
+        # behind, so the others are counted.
+        self._timers: list[tuple[float, int, Task]] = []
+        self._live_timers = 0
+        self._timer_number = 0
+
+    # How tasks end
+
+    def _fail(self, item: Task | Question, error: GeartrainError, now: float) -> None:
+        if item.done:
+            return
+        if isinstance(item, Task):
+            self._end(item, FAILED, error, now)
+            return
+        item.failure = error
+        item.done = True
+        if item._waiters is not None:
+            self._wake(item)
+
+    def _end(self, task: Task, state: TaskState, failure: GeartrainError | None, now: float) -> None:
+        task.state = state
+        task.done = True
+        task.finished_at = now + self._wall_offset
+        if failure is not None:
+            task.failure = failure
+            self._call(task, "on_fail", failure)
+        if task._deadline is not None:
+            self._forget_timer(task)
+        if task._waiters is not None:
+            self._wake(task)
+        group = task._group
+        if group is not None:
+            group.remaining -= 1
+            if not group.remaining and group._waiters is not None:
+                self._wake(group)
+
+    def _call(self, task: Task, name: str, *args: object) -> None:
+        """A callback is due, if the task has it: whoever waits for its set calls it."""
+        callbacks = task._callbacks
+        if callbacks is None or task._group is None:
+            return
+        callback = callbacks.get(name)
+        if callback is not None:
+            task._group.calls.append((callback, (task, *args)))
+            if task._group._waiters is not None:
+                self._wake(task._group)
+
+    def _wake(self, watched: Task | Question | Group) -> None:
+        if watched._waiters is not None:
+            self.news += watched._waiters
+            watched._waiters = None
+
+    # Time limits
+
+    def _set_timer(self, task: Task, deadline: float) -> None:
+        task._deadline = deadline
+        self._timer_number += 1
+        self._live_timers += 1
+        heapq.heappush(self._timers, (deadline, self._timer_number, task))
+
+    def _expire(self, now: float) -> None:
+        """End the tasks whose time is over."""
+        while self._timers and self._timers[0][0] <= now:
+            task = heapq.heappop(self._timers)[2]
+            if not task.done:
+                error = WaitTimeoutError(f"{task.function}: no result within {task.timeout:g} s")
+                self._end(task, TaskState.TIMED_OUT, error, now)
+
+    def _next_limit(self) -> float | None:
+        """When the next time limit is over."""
+        while self._timers and self._timers[0][2].done:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def _forget_timer(self, task: Task) -> None:
+        task._deadline = None
+        self._live_timers -= 1
+        if len(self._timers) > 2 * self._live_timers + 1024:
+            self._timers = [timer for timer in self._timers if not timer[2].done]
+            heapq.heapify(self._timers)

@@ -1,0 +1,16 @@
+"""Numbers as they stand in packets, where every library writes them a little differently."""
+
+from __future__ import annotations
+
+import re
+
+_DIGITS = re.compile(rb"\s*([+-]?[0-9]{1,18})")
+
+
+def number(text: bytes) -> int:
+    """The whole number that a text begins with, 0 if none does, as C's `atoi` reads it.
+
+    The Perl server leaves numbers empty that no worker has told it, and some workers report fractions.
+    """
+    found = _DIGITS.match(text)
+    return int(found[1]) if found else 0

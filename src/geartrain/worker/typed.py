@@ -1,0 +1,54 @@
+"""Typed functions: a handler that decodes the arguments, calls the function, and encodes what it returns."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, JobException
+from ..signature import Signature, declare, is_raw
+from .functions import Handler
+from .job import Job
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
+
+
+def handler_of(name: str, function: Callable[..., Any], codec: Codec | None) -> Handler:
+    """What does the jobs of a function: a raw one (see `is_raw`) does itself.
+
+    Raises:
+        TypeError: the function can't be typed; the message says why.
+    """
+    if not callable(function) or (codec is None and is_raw(function)):
+        return function
+    signature = Signature(function, name, codec)
+    declare(function, signature)
+
+    def arguments(job: Job) -> tuple[list[Any], dict[str, Any]]:
+        try:
+            args, keywords = signature.arguments(job.workload)
+        except ArgumentError as error:
+            # It is the caller's fault, so it is told to the caller alone.
+            raise JobException(str(error).encode("utf-8", "backslashreplace")) from None
+        if signature.takes_job:
+            args.insert(0, job)
+        return args, keywords
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def handle_async(job: Job) -> bytes:
+            args, keywords = arguments(job)
+            return signature.codec.encode(await function(*args, **keywords))
+
+        return handle_async
+
+    @functools.wraps(function)
+    def handle(job: Job) -> bytes:
+        args, keywords = arguments(job)
+        return signature.codec.encode(function(*args, **keywords))
+
+    return handle
