@@ -72,6 +72,13 @@ TABLE: Final = (
     ),
     Difference(
         C,
+        "The protocol has the packet, and there is a use for it.",
+        "refuses SUBMIT_JOB_SCHED with INVALID_COMMAND",
+        r"expected JOB_CREATED\(.*got ERROR\(b'INVALID_COMMAND', b'Command not expected'\)",
+        ("a_job_by_the_calendar_is_queued",),
+    ),
+    Difference(
+        C,
         "A worker that sleeps when a delayed job falls due has to hear of it; later versions do so too.",
         "sends no NOOP then, so that the job waits for the next submission",
         r"expected NOOP\(\): a packet did not come in time",
@@ -310,10 +317,16 @@ TABLE: Final = (
             "a_packet_that_only_servers_send_is_refused",
             "the_type_that_was_never_given_out_is_refused",
             "a_type_out_of_range_is_refused",
-            "a_job_by_the_calendar_is_refused",
             "all_yours_is_refused",
             *_variants("an_event_for_an_unknown_handle_is_refused", "WORK_DATA", "WORK_WARNING"),
         ),
+    ),
+    Difference(
+        PERL,
+        "The protocol has the packet, and there is a use for it.",
+        "answers ERROR `server_error` with Perl's message",
+        r"expected JOB_CREATED\(.*got ERROR\(b'server_error'",
+        ("a_job_by_the_calendar_is_queued",),
     ),
     Difference(
         PERL,

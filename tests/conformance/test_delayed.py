@@ -98,8 +98,11 @@ def test_a_job_that_is_not_due_coalesces(client: RawPeer, function: str) -> None
     assert _submit_epoch(client, function, int(time.time()) + 7200, unique="unique") == handle
 
 
-def test_a_job_by_the_calendar_is_refused(client: RawPeer, worker: RawPeer, function: str) -> None:
-    client.send(Packet.SUBMIT_JOB_SCHED, function, "unique", "0", "12", "24", "12", "*", b"workload")
-    client.expect(Packet.ERROR, "INVALID_COMMAND", "Command not expected")
+def test_a_job_by_the_calendar_is_queued(client: RawPeer, worker: RawPeer, function: str) -> None:
+    day = time.gmtime(time.time() - 3 * 86400)
+    date = (str(day.tm_mday), str(day.tm_mon))
+    client.send(Packet.SUBMIT_JOB_SCHED, function, "unique", "0", "12", *date, "", b"workload")
+    handle = client.expect(Packet.JOB_CREATED, ...)[0]
     worker.can_do(function)
     worker.grab_nothing()
+    assert client.status(handle).known == b"1"

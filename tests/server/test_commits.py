@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -187,3 +188,31 @@ def test_a_server_that_stops_commits_what_it_has() -> None:
         worker.send(Packet.WORK_COMPLETE, worker.grab().handle, "")
         worker.sync()
     assert journal.kept == {}
+
+
+def test_a_journal_that_works_again_is_noticed_though_nobody_submits() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client:
+        journal.fails = True
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "refused")
+        client.expect_error("QUEUE_ERROR")
+        assert running.ask(lambda server: server.commits.failing_since) > 0
+        journal.fails = False
+        wait_until(lambda: not running.ask(lambda server: server.commits.failing), "the journal works again")
+
+
+def test_a_job_at_a_time_of_day_is_queued_until_then() -> None:
+    journal = GatedJournal()
+    options = ServerOptions(port=0, time_zone="UTC")
+    with RunningServer(options, journal) as running, running.connect() as client:
+        before = time.time()
+        client.send(Packet.SUBMIT_JOB_SCHED, "f", "", "30", "12", "", "", "", "w")
+        handle = client.expect(Packet.JOB_CREATED, ...)[0]
+        (kept,) = journal.kept.values()
+        assert kept.due % 86400 == 12.5 * 3600
+        assert before < kept.due <= before + 86400
+        client.can_do("f")
+        client.grab_nothing()
+        assert client.status(handle).known == b"1"
+        client.send(Packet.SUBMIT_JOB_SCHED, "f", "", "99", "", "", "", "", "w")
+        assert b"minute" in client.expect_error("INVALID_ARGUMENT")

@@ -379,7 +379,7 @@ class Model(Books):
         self.in_flight = None
         self.commit = 1
         self.ticks = 0
-        self.next_number = max(first_number, self.next_number)
+        self.next_number = first_number
         for (kind, key), value in self.durable.items():
             if kind == "policy":
                 self.rules[key] = value

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from geartrain.broker import Broker
 from geartrain.broker import Peer as BrokerPeer
+from geartrain.broker.ledger import first_number
 from geartrain.broker.records import Batch, Document, JobRecord
 from geartrain.broker.results import Results
 from geartrain.wire import packets as p
@@ -81,7 +82,7 @@ class World:
         self.counts: dict[str, int] = {}
         self._now = 1000.0
         self._wall = 1_700_000_000.0
-        self._first_number = 10**15
+        self._last_number = 0  # of any acknowledged job
         self._journal = Journal()
         self._model = Model(b"H:sim:", MOST_RESULTS, MOST_RESULT_BYTES)
         self._actors: list[Actor] = []
@@ -168,15 +169,19 @@ class World:
     # The server
 
     def _start(self) -> None:
-        self._broker = Broker("sim", self._first_number, now=self._now, wall=self._wall, durable=True)
+        documents = [Document(*key, value) for key, value in sorted(self._journal.documents.items())]
+        number = first_number(documents, self._wall)
+        if number <= self._last_number:
+            raise invariants.Violation(f"handles from {number} on are given out again")
+        self._broker = Broker("sim", number, now=self._now, wall=self._wall, durable=True)
         self._broker.jobs.results = Results(MOST_RESULTS, MOST_RESULT_BYTES)
-        for (kind, key), value in sorted(self._journal.documents.items()):
-            self._broker.restore_document(Document(kind, key, value))
+        for document in documents:
+            self._broker.restore_document(document)
         for _, record in sorted(self._journal.jobs.items()):
             self._broker.restore(record)
         self._model.now = self._now
         self._model.wall = self._wall
-        self._model.restart(self._first_number)
+        self._model.restart(number)
         self._admin = BrokerPeer()
         self._broker.connect(self._admin)
 
@@ -187,7 +192,6 @@ class World:
             self._land()
         self._actors.clear()
         self._batch = None
-        self._first_number += 10**9
         self._start()
         self._sweep()
 
@@ -213,6 +217,7 @@ class World:
         self._journal.write(self._batch)
         self._model.write()
         invariants.the_journal_holds_what_was_committed(self._model, self._journal.jobs)
+        self._last_number = max((self._last_number, *self._batch.saved))
 
     # Time
 

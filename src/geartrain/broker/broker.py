@@ -7,8 +7,8 @@ are at the top of `state.py`; everything that changes them is in this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from ..errors import MalformedPacketError
 from ..wire import packets as p
@@ -230,6 +230,20 @@ class Broker:
         """How many jobs run."""
         return sum([function.running for function in self.functions.values()])
 
+    # What the configuration says
+
+    def configure(self, functions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Settings of functions by name, all of them, in the words of `Policy.update`.
+
+        What was set at run time goes before them.
+
+        Raises:
+            ValueError: a setting can't be understood; then nothing was changed.
+        """
+        jobs = self.jobs
+        for name in jobs.policies.configure({name.encode(): functions[name] for name in functions}):
+            jobs.apply_policy(name)
+
     # What survives
 
     def restore(self, record: JobRecord) -> None:
@@ -244,6 +258,10 @@ class Broker:
         """Make a document durable with the next commit."""
         self._ledger.keep(document)
 
+    def forget_document(self, kind: str, key: str) -> None:
+        """Remove a document with the next commit."""
+        self._ledger.drop(kind, key)
+
     @property
     def commit_is_due(self) -> bool:
         """Whether there is a batch to write and none being written."""
@@ -257,17 +275,26 @@ class Broker:
         """The batch that was taken is durable: those who wait for it are told."""
         self._ledger.committed()
 
-    def refused(self, reason: str) -> None:
-        """The batch that was taken could not be written: the submissions in it are answered QUEUE_ERROR."""
-        for job in self._ledger.refused(reason.encode()):
+    def refused(self, reason: str) -> set[bytes]:
+        """The batch that was taken could not be written: the submissions in it are answered QUEUE_ERROR.
+
+        Returns their handles.
+        """
+        jobs = self._ledger.refused(reason.encode())
+        for job in jobs:
             self.jobs.refused(job)
+        return {job.handle for job in jobs}
 
     # Submitting
 
     def submit(
         self, name: bytes, workload: bytes, *, unique: bytes = b"", priority: int = NORMAL, due: float = 0.0
     ) -> Job:
-        """Queue a background job on the server's own behalf, or find the one that it coalesces with."""
+        """Queue a background job on the server's own behalf, or find the one that it coalesces with.
+
+        Raises:
+            Refused: the function's name is too long, or there are too many functions.
+        """
         function = self.jobs.function(name)
         job = self.jobs.find(function, unique, workload)
         if job is None:
@@ -275,6 +302,10 @@ class Broker:
             job.due = due
             self.jobs.save(job)
             self.jobs.start(job)
+        else:
+            job.background = True
+            if not job.serial:
+                self.jobs.save(job)
         return job
 
     def _submit(self, peer: Peer, type: int, body: bytes) -> None:

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from ..wire import packets as p
 from ..wire.codec import response
+from . import policies
 from .jobs import Jobs
 from .ledger import Ledger
 from .outbox import Outboxes
-from .policy import Policy
 from .results import EXCEPTION, FAIL
 from .state import Function, Job, Peer
 
@@ -39,6 +39,7 @@ class Builtins:
             b"geartrain.outcome": self._outcome,
             b"geartrain.function.list": self._function_list,
             b"geartrain.function.set": self._function_set,
+            b"geartrain.function.reset": self._function_reset,
             b"geartrain.dead.list": self._dead_list,
             b"geartrain.dead.show": self._dead_show,
             b"geartrain.dead.requeue": self._dead_requeue,
@@ -122,27 +123,33 @@ class Builtins:
             }
             for name, function in sorted(jobs.functions.items())
         ] + [
-            {"function": _text(name), "settings": policy.settings()}
-            for name, policy in sorted(jobs.policies.items())
+            {"function": _text(name), "settings": jobs.policies.get(name).settings()}
+            for name in jobs.policies.names()
             if name not in jobs.functions
         ]
 
     def _function_set(self, workload: bytes) -> Any:
-        """`{"function": NAME, SETTING: VALUE, …}` → all its settings now."""
-        wanted = _object(workload)
-        name = _bytes(_take(wanted, "function"))
-        policy = Policy()
-        old = self._jobs.policies.get(name, self._jobs.default_policy)
-        policy.update(old.settings())
-        policy.update(wanted)
-        self._jobs.set_policy(name, policy)
-        return {"function": _text(name), "settings": policy.settings()}
+        """`{"function": NAME, SETTING: VALUE, …}` → all its settings now. They outlive the server."""
+        wanted = json_object(workload)
+        name = _bytes(take_text(wanted, "function"))
+        self._ledger.keep(self._jobs.policies.set(name, wanted))
+        return self._apply(name)
+
+    def _function_reset(self, workload: bytes) -> Any:
+        """`{"function": NAME}` → all its settings, which are those of the configuration again."""
+        name = _bytes(take_text(json_object(workload), "function"))
+        self._ledger.drop(policies.KIND, self._jobs.policies.reset(name))
+        return self._apply(name)
+
+    def _apply(self, name: bytes) -> Any:
+        self._jobs.apply_policy(name)
+        return {"function": _text(name), "settings": self._jobs.policies.get(name).settings()}
 
     # The dead
 
     def _dead_list(self, workload: bytes) -> Any:
         """`{"function": NAME, "limit": N}`, both optional → the dead jobs, oldest first."""
-        wanted = _object(workload)
+        wanted = json_object(workload)
         limit = wanted.get("limit", 100)
         if not isinstance(limit, int) or limit < 0:
             raise ValueError(f"limit: expected a whole number, got {limit!r}")
@@ -155,7 +162,7 @@ class Builtins:
 
     def _dead_show(self, workload: bytes) -> Any:
         """`{"handle": HANDLE}` → one dead job with its workload and every attempt."""
-        handle = _take(_object(workload), "handle")
+        handle = take_text(json_object(workload), "handle")
         job = self._jobs.dead.get(handle.encode())
         if job is None:
             raise ValueError(f"{handle}: no dead job has this handle")
@@ -175,9 +182,9 @@ class Builtins:
         return {"dropped": sum(map(self._jobs.drop_dead, self._chosen_dead(workload)))}
 
     def _chosen_dead(self, workload: bytes) -> list[bytes]:
-        wanted = _object(workload)
+        wanted = json_object(workload)
         if "handle" in wanted:
-            handle = _take(wanted, "handle").encode()
+            handle = take_text(wanted, "handle").encode()
             if handle not in self._jobs.dead:
                 raise ValueError(f"{handle.decode()}: no dead job has this handle")
             return [handle]
@@ -189,7 +196,7 @@ class Builtins:
         jobs = list(self._jobs.dead.values())
         if "function" not in wanted:
             return jobs
-        name = _bytes(_take(wanted, "function"))
+        name = _bytes(take_text(wanted, "function"))
         return [job for job in jobs if job.function.name == name]
 
     def _describe(self, job: Job) -> dict[str, Any]:
@@ -214,7 +221,7 @@ class Builtins:
         }
 
 
-def _object(workload: bytes) -> dict[str, Any]:
+def json_object(workload: bytes) -> dict[str, Any]:
     """A workload that is a JSON object; an empty one is an empty object."""
     try:
         found = json.loads(workload or b"{}")
@@ -225,7 +232,8 @@ def _object(workload: bytes) -> dict[str, Any]:
     return found
 
 
-def _take(wanted: dict[str, Any], key: str) -> str:
+def take_text(wanted: dict[str, Any], key: str) -> str:
+    """Take out what is said under a key; it has to be some text."""
     value = wanted.pop(key, None)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{key!r} is missing")

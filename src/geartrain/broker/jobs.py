@@ -7,12 +7,14 @@ from typing import Final
 
 from ..wire import packets as p
 from ..wire.codec import response
+from . import policies
 from .calendar import Calendar
 from .dispatch import Dispatch
 from .handles import Handles
 from .ledger import Ledger
 from .limits import JOB_COST, MAX_NAME, Limits, Refused
 from .outbox import Outboxes
+from .policies import Policies
 from .policy import Policy
 from .records import DEAD, QUEUED, Document, JobRecord
 from .results import FAIL, Outcome, Results, load_outcome
@@ -53,9 +55,7 @@ class Jobs:
         self.dead: dict[bytes, Job] = {}
         self.results = Results()
         self.waiters = Waiters(outboxes)
-        # What functions begin with, and what was set for some of them by name.
-        self.default_policy = policy
-        self.policies: dict[bytes, Policy] = {}
+        self.policies = Policies(policy)
         # Jobs that wait for a date, in seconds since the epoch, and those that rest between two attempts, on
         # the clock that never jumps.
         self._dated = Calendar()
@@ -84,7 +84,7 @@ class Jobs:
         return function
 
     def _make_known(self, name: bytes) -> Function:
-        function = self.functions[name] = Function(name, self.policies.get(name, self.default_policy))
+        function = self.functions[name] = Function(name, self.policies.get(name))
         self._pace(function)
         return function
 
@@ -111,10 +111,9 @@ class Jobs:
             self.cancel(job.handle)
         self._forget_function(function.name)
 
-    def set_policy(self, name: bytes, policy: Policy) -> None:
-        """Give a function a policy of its own, for the jobs that are there too."""
-        self.policies[name] = policy
-        self._ledger.keep(Document("policy", name.decode("utf-8", "surrogateescape"), policy.dump()))
+    def apply_policy(self, name: bytes) -> None:
+        """A function's policy was changed: from now on it holds for the jobs that are there, too."""
+        policy = self.policies.get(name)
         function = self.functions.get(name)
         if function is not None:
             function.policy = policy
@@ -217,10 +216,8 @@ class Jobs:
 
     def restore_document(self, document: Document) -> None:
         """Take up a policy or an outcome that a journal kept; other kinds belong to others."""
-        if document.kind == "policy":
-            policy = Policy()
-            policy.update(json.loads(document.value))
-            self.policies[document.key.encode("utf-8", "surrogateescape")] = policy
+        if document.kind == policies.KIND:
+            self.policies.restore(document)
         elif document.kind == "result":
             for handle in self.results.put(load_outcome(document.value)):
                 self._ledger.drop("result", handle.decode())

@@ -6,6 +6,9 @@ the next one gathers. A job that ends before its batch is taken is never written
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from ..wire import packets as p
 from ..wire.codec import response
 from .handles import Handles
@@ -13,6 +16,20 @@ from .outbox import Outboxes
 from .records import Batch, Document, JobRecord
 from .results import COMPLETE, EXCEPTION
 from .state import Job, Peer
+
+RESERVE: Final = 1_000_000
+"""Numbers of handles that are reserved at once."""
+NUMBERS: Final = ("server", "numbers")
+"""The document that says up to which number they are."""
+
+
+def first_number(documents: Iterable[Document], wall: float) -> int:
+    """The number of a server's first handle, larger than any that the journal's earlier servers gave out.
+
+    Microseconds since the epoch are, unless the clock was set back: no server makes a million jobs a second.
+    """
+    reserved = [int(value) for kind, key, value in documents if (kind, key) == NUMBERS]
+    return max(int(wall * 1_000_000), *reserved, 0)
 
 
 class Ledger:
@@ -32,6 +49,8 @@ class Ledger:
         self._in_flight: Batch | None = None
         # The serial of the last batch that ended, well or not.
         self._ended = 0
+        # Numbers below this one are never given out again, whatever the clock says at the next start.
+        self._reserved = 0
         # How often something was given to a batch to write.
         self.changes = 0
 
@@ -50,6 +69,9 @@ class Ledger:
         if not job.serial:
             job.serial = batch.serial
         number = job.number
+        if number >= self._reserved:
+            self._reserved = number + RESERVE
+            batch.documents[NUMBERS] = b"%d" % self._reserved
         batch.jobs[number] = job
         batch.saved[number] = JobRecord(
             number,

@@ -5,7 +5,6 @@ Without a policy a function is Gearman's: a job that lost its worker runs again 
 
 from __future__ import annotations
 
-import json
 import zlib
 from typing import Any, Final
 
@@ -102,10 +101,6 @@ class Policy:
         if self.backoff != "none":
             found["backoff"] = f"{self.backoff} {_plain(self.first_delay)}s {_plain(self.max_delay)}s"
         return found
-
-    def dump(self) -> bytes:
-        """As JSON, for a journal."""
-        return json.dumps(self.settings(), sort_keys=True).encode()
 
 
 def seconds(value: object) -> float:

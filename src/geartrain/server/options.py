@@ -18,6 +18,9 @@ BYTES: Final = "bytes"
 SECONDS: Final = "seconds"
 """Units: in a file such a value is a number, or a text such as `"64 MiB"` or `"30s"`."""
 
+Tables = dict[str, dict[str, Any]]
+"""Settings by name."""
+
 _MIB: Final = 1024 * 1024
 
 
@@ -125,10 +128,22 @@ class ServerOptions:
     job_retries: int = _option(0, "Attempts of a job that loses its workers, if its function sets none.")
     round_robin: bool = _option(False, "A function that a worker was served from comes last next time.")
     worker_wakeup: int = _option(1, "Sleeping workers that are woken for one job; 0: all.")
+    keep_results: float = _option(
+        0.0,
+        "That the outcome of a background job can be asked for, if its function sets nothing else.",
+        SECONDS,
+    )
+    time_zone: str = _option("", "Of SUBMIT_JOB_SCHED, and of schedules that name none; empty: the system's.")
     exceptions: bool = _option(False, "Clients get exceptions without having asked for them.")
     handle_prefix: str = _option("", "What handles begin with; empty: `H:` and the host's name.")
     user: str = _option("", "The user to become once it listens.")
     pid_file: str = _option("", "Where it writes its process id.")
+    functions: Tables = _option(  # noqa: RUF009 - it is a field
+        dict, 'Settings of functions by name, such as `report = {max_attempts = 5, timeout = "30s"}`.'
+    )
+    schedules: Tables = _option(  # noqa: RUF009
+        dict, 'Recurring jobs by name, such as `nightly = {cron = "0 3 * * *", function = "report"}`.'
+    )
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     keepalive: Keepalive = field(default_factory=Keepalive)

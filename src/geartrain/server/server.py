@@ -14,6 +14,7 @@ from typing import Final, cast
 import structlog
 
 from ..broker import Broker, Peer
+from ..broker.ledger import first_number
 from ..broker.limits import Rules
 from ..broker.policy import Policy
 from ..broker.records import Document
@@ -23,8 +24,10 @@ from ..wire.address import Address
 from .commits import Commits
 from .complaints import Complaints
 from .connection import Connection, write_touched
+from .cron import next_time, zone_of
 from .listeners import Listeners
 from .options import ServerOptions
+from .schedules import Schedules
 from .tls import make_context
 from .watch import Watch
 
@@ -61,6 +64,7 @@ class Server:
         self.journal = journal or open_journal(self.options.journal)
         self.broker: Broker = cast(Broker, None)
         self.commits: Commits = cast(Commits, None)
+        self.schedules: Schedules = cast(Schedules, None)
         self.connections: set[Connection] = set()
         self.clogged: set[Connection] = set()
         """Those that read more slowly than they are written to."""
@@ -103,11 +107,13 @@ class Server:
             for document in documents:
                 self.broker.restore_document(document)
             self.commits = Commits(self.broker, self.journal, self.attend)
+            self._set_up_schedules(documents)
             async for records in self.journal.jobs():
                 for record in records:
                     self.broker.restore(record)
                 if self.on_replay is not None:
                     self.on_replay(len(self.broker.jobs))
+            await self.commits.settle()
             self._listeners = Listeners(self.options, self._make_protocol, lambda: self._context)
             self._listen(list(sockets), addresses, tls_addresses)
         except BaseException:
@@ -124,10 +130,10 @@ class Server:
         host = next((kept.value.decode() for kept in documents if kept[:2] == HOST), socket.gethostname())
         policy = Policy()
         policy.max_attempts = options.job_retries
+        policy.keep_results = options.keep_results
         broker = Broker(
             host,
-            # Larger than any handle's number of an earlier run, as no server makes a million jobs a second.
-            time.time_ns() // 1000,
+            first_number(documents, time.time()),
             now=time.monotonic(),
             wall=time.time(),
             durable=self.journal.durable,
@@ -136,9 +142,18 @@ class Server:
             limits=options.limits.for_broker(),
             rules=Rules(policy=policy, round_robin=options.round_robin, worker_wakeup=options.worker_wakeup),
         )
-        if self.journal.durable and not documents:
+        broker.configure(options.functions)
+        if self.journal.durable and not any(kept[:2] == HOST for kept in documents):
             broker.keep(Document(*HOST, host.encode()))
         return broker
+
+    def _set_up_schedules(self, documents: list[Document]) -> None:
+        zone = self.options.time_zone
+        zone_of(zone)
+        self.broker.next_time = lambda fields, wall: next_time(fields, wall, zone)
+        self.schedules = Schedules(self.broker, zone)
+        self.schedules.restore(documents, self.options.schedules, time.time())
+        self.commits.on_refused = self.schedules.refused
 
     def _make_protocol(self) -> asyncio.BaseProtocol:
         # It is one to the event loop, which asks for the methods only.
@@ -295,7 +310,10 @@ class Server:
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK, self._tick)
         self.now = time.monotonic()
-        self.broker.tick(self.now, time.time())
+        wall = time.time()
+        self.broker.tick(self.now, wall)
+        if not self.broker.closing:
+            self.schedules.tick(wall)
         self.attend()
         self._watch.look(self.now)
         if self._drain_until is not None:

@@ -1,0 +1,93 @@
+"""Which policy a function has: what the configuration says of it, and over that what was set at run time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .policy import Policy
+from .records import Document
+
+KIND: Final = "policy"
+"""The kind of the documents that hold what was set at run time."""
+
+
+class Policies:
+    """The policies of one broker, by function name.
+
+    Args:
+        default: what functions have of which nobody said anything.
+    """
+
+    def __init__(self, default: Policy) -> None:
+        self.default = default
+        self._configured: dict[bytes, dict[str, Any]] = {}
+        self._set: dict[bytes, dict[str, Any]] = {}
+        self._made: dict[bytes, Policy] = {}
+
+    def get(self, name: bytes) -> Policy:
+        """The policy of a function."""
+        return self._made.get(name, self.default)
+
+    def names(self) -> list[bytes]:
+        """The functions of which somebody said something."""
+        return sorted(self._made)
+
+    def what_was_set(self, name: bytes) -> dict[str, Any]:
+        """What was set at run time, as it was written."""
+        return dict(self._set.get(name, {}))
+
+    def configure(self, configured: Mapping[bytes, Mapping[str, Any]]) -> list[bytes]:
+        """What the configuration says, all of it; returns the functions whose policy may have changed.
+
+        Raises:
+            ValueError: a setting can't be understood; then nothing was changed.
+        """
+        for name, settings in configured.items():
+            try:
+                Policy().update(dict(settings))
+            except ValueError as error:
+                raise ValueError(f"function {name.decode('utf-8', 'replace')!r}: {error}") from None
+        changed = [*self._configured, *configured]
+        self._configured = {name: dict(settings) for name, settings in configured.items()}
+        for name in changed:
+            self._make(name)
+        return changed
+
+    def set(self, name: bytes, settings: dict[str, Any]) -> Document:
+        """Change some settings of a function; returns what a journal has to keep for that.
+
+        Raises:
+            ValueError: a setting can't be understood; then nothing was changed.
+        """
+        Policy().update(settings)
+        self._set[name] = {**self._set.get(name, {}), **settings}
+        self._make(name)
+        return Document(KIND, _key(name), json.dumps(self._set[name], sort_keys=True).encode())
+
+    def reset(self, name: bytes) -> str:
+        """Forget what was set at run time; returns the key of the document that kept it."""
+        self._set.pop(name, None)
+        self._make(name)
+        return _key(name)
+
+    def restore(self, document: Document) -> None:
+        """What a journal kept."""
+        name = document.key.encode("utf-8", "surrogateescape")
+        self._set[name] = json.loads(document.value)
+        self._make(name)
+
+    def _make(self, name: bytes) -> None:
+        if name not in self._configured and name not in self._set:
+            self._made.pop(name, None)
+            return
+        policy = Policy()
+        policy.update(self.default.settings())
+        policy.update(self._configured.get(name, {}))
+        policy.update(self._set.get(name, {}))
+        self._made[name] = policy
+
+
+def _key(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
