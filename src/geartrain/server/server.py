@@ -27,6 +27,7 @@ from .connection import Connection, write_touched
 from .cron import next_time, zone_of
 from .listeners import Listeners
 from .options import ServerOptions
+from .report import report
 from .schedules import Schedules
 from .tls import make_context
 from .watch import Watch
@@ -154,6 +155,7 @@ class Server:
         self.schedules = Schedules(self.broker, zone)
         self.schedules.restore(documents, self.options.schedules, time.time())
         self.commits.on_refused = self.schedules.refused
+        self.broker.builtins.register("geartrain.report", lambda workload: report(self))
 
     def _make_protocol(self) -> asyncio.BaseProtocol:
         # It is one to the event loop, which asks for the methods only.
