@@ -59,6 +59,7 @@ class Broker:
 
     Args:
         host: the name in the handles, `H:host:number`.
+        handle_prefix: what handles hold before their number instead of `H:host`.
         first_number: the number of the first handle. Handles stay unique across restarts if it is larger
             than any that an earlier run gave out; microseconds since the epoch are.
         now: seconds on a clock that never jumps.
@@ -81,9 +82,11 @@ class Broker:
         pid: int = 0,
         limits: Limits | None = None,
         rules: Rules | None = None,
+        handle_prefix: str = "",
     ) -> None:
         number_room = 20
-        handle_prefix = b"H:" + host.encode("utf-8", "replace")[: MAX_HANDLE - 3 - number_room] + b":"
+        name = handle_prefix or "H:" + host
+        prefix = name.encode("utf-8", "replace").replace(b"\0", b"?")[: MAX_HANDLE - 1 - number_room] + b":"
         self.version = version
         self.pid = pid
 
@@ -102,7 +105,7 @@ class Broker:
         rules = rules or Rules()
         self._outboxes = Outboxes()
         self._dispatch = Dispatch(self._outboxes, rules.round_robin, rules.worker_wakeup)
-        self._handles = Handles(handle_prefix, first_number)
+        self._handles = Handles(prefix, first_number)
         self._ledger = Ledger(self._handles, self._outboxes, durable)
         self.jobs = Jobs(
             self._outboxes,

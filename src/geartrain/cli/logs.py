@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from enum import StrEnum
+from logging import handlers
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,7 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+    CRITICAL = "critical"
 
 
 LogFormatOption = Annotated[
@@ -36,11 +38,20 @@ LogFormatOption = Annotated[
 LogLevelOption = Annotated[LogLevel, typer.Option(help="Log nothing below this.")]
 
 
-def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.INFO) -> None:
-    """Send what structlog and the standard library's loggers say to standard error, in one form."""
+def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.INFO, file: str = "") -> None:
+    """Send what structlog and the standard library's loggers say to one place, in one form.
+
+    Args:
+        file: a path, opened anew when the file there was moved away, as logrotate does; `syslog`, `none`, or
+            empty for standard error.
+
+    Raises:
+        OSError: the file can't be written, or there is no system log.
+    """
     import structlog
 
-    human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and sys.stderr.isatty())
+    on_terminal = not file and sys.stderr.isatty()
+    human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and on_terminal)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -52,11 +63,10 @@ def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.
     if human:
         # A traceback that shows variables would show what is in the jobs.
         plain = structlog.dev.plain_traceback
-        colors = sys.stderr.isatty()
-        last = [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0, exception_formatter=plain)]
+        last = [structlog.dev.ConsoleRenderer(colors=on_terminal, pad_event_to=0, exception_formatter=plain)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler(file)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -74,3 +84,13 @@ def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _handler(file: str) -> logging.Handler:
+    if file == "none":
+        return logging.NullHandler()
+    if file == "syslog":
+        return handlers.SysLogHandler("/dev/log", handlers.SysLogHandler.LOG_DAEMON)
+    if file:
+        return handlers.WatchedFileHandler(file, encoding="utf-8")
+    return logging.StreamHandler(sys.stderr)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import GeartrainError
-from ..version import __version__, form
 from ..wire.packets import DEFAULT_PORT
 from .exits import ExitCode, fail
 from .help import examples
 from .lifeline import LifelineOption, hold_lifeline
-from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
-
-if TYPE_CHECKING:
-    from ..server import Server
+from .logs import LogFormat, LogLevel
 
 app = typer.Typer()
 
@@ -26,6 +21,8 @@ app = typer.Typer()
         "geartrain serve --listen 0.0.0.0 --listen unix:/run/geartrain.sock",
         "geartrain serve --port 4731 --journal memory  # background jobs end with the server",
         "geartrain serve --journal sqlite:jobs.db 2>&1 | jq .  # the log as JSON lines",
+        "geartrain serve --config geartrain.toml --set limits.packet=16MiB",
+        "geartrain serve --print-config > geartrain.toml  # every setting there is, to begin with",
     )
 )
 def serve(
@@ -38,8 +35,14 @@ def serve(
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port of addresses that name none; 0 takes a free one.")
-    ] = DEFAULT_PORT,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="The port of addresses that name none; 0 takes a free one.",
+            show_default=str(DEFAULT_PORT),
+        ),
+    ] = None,
     journal: Annotated[
         str | None,
         typer.Option(
@@ -48,49 +51,92 @@ def serve(
             show_default="journal.db in this user's state folder",
         ),
     ] = None,
-    log_format: LogFormatOption = LogFormat.AUTO,
-    log_level: LogLevelOption = LogLevel.INFO,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            envvar="GEARTRAIN_CONFIG",
+            help="A TOML file with settings; the environment and these options go before it.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting, such as limits.jobs=100000; see docs/configuration.md.",
+            show_default=False,
+        ),
+    ] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Speak TLS with this certificate.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="The certificate's key.")] = None,
+    tls_client_ca: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Whose certificates peers must show.")
+    ] = None,
+    access: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Who may do what; see docs/security.md.")
+    ] = None,
+    job_retries: Annotated[
+        int | None, typer.Option(min=0, help="Attempts of a job that loses its workers; 0: any.")
+    ] = None,
+    round_robin: Annotated[
+        bool | None, typer.Option("--round-robin", help="Serve a worker's functions in turn.")
+    ] = None,
+    worker_wakeup: Annotated[
+        int | None, typer.Option(min=0, help="Workers that are woken for a job; 0: all.", show_default="1")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="human on a terminal and json elsewhere, or one of them always."),
+    ] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="Log nothing below this.")] = None,
+    log_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Log to a file, or syslog.", show_default="stderr")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show all settings, and where each is from, and end.")
+    ] = False,
     until_eof: LifelineOption = False,
 ) -> None:
     """Run the job server until SIGTERM, Ctrl-C or a `shutdown` from gearadmin.
 
     Any Gearman client or worker can connect, in any language. Background jobs are acknowledged once they are
     in the journal, and go on after a restart.
+
+    At the first SIGTERM or Ctrl-C it waits for the jobs that run, at the second it ends. SIGHUP reads
+    certificates and the access file again, SIGUSR1 logs what the server holds.
     """
-    import structlog
+    from .running import gather, run
 
-    from ..journal import default_journal_url
-    from ..server import LOOP_NAME, ServerOptions
-    from ..server import serve as run
-
-    configure_logs(log_format, log_level)
-    log = structlog.get_logger("geartrain.server")
-    options = ServerOptions(
-        listen=tuple(listen or ServerOptions().listen), port=port, journal=journal or default_journal_url()
-    )
-    try:
-        options.addresses()
-    except ValueError as error:
-        fail(str(error), ExitCode.USAGE)
-
-    def ready(server: Server) -> None:
-        log.info(
-            "the job server listens",
-            addresses=[str(address) for address in server.addresses],
-            journal=server.journal.name,
-            jobs=len(server.broker.jobs),
-            version=__version__,
-            form=form(),
-            loop=LOOP_NAME,
-        )
-
+    overrides: dict[str, Any] = {
+        "listen": listen,
+        "port": port,
+        "journal": journal,
+        "tls.certificate": tls_certificate,
+        "tls.key": tls_key,
+        "tls.client_ca": tls_client_ca,
+        "access": access,
+        "job_retries": job_retries,
+        "round_robin": round_robin,
+        "worker_wakeup": worker_wakeup,
+        "log.format": log_format and log_format.value,
+        "log.level": log_level and log_level.value,
+        "log.file": log_file,
+    }
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            fail(f"--set {setting}: expected KEY=VALUE", ExitCode.USAGE)
+        overrides[key.strip()] = value.strip()
+    found = gather(config, overrides)
+    if print_config:
+        typer.echo(found.print(), nl=False)
+        return
     if until_eof:
         hold_lifeline()
-    try:
-        run(options, ready)
-    except ValueError as error:
-        fail(str(error), ExitCode.USAGE)
-    except (GeartrainError, OSError) as error:
-        log.error("the job server could not go on", reason=str(error))
-        raise typer.Exit(ExitCode.FAILED) from None
-    log.info("the job server has stopped")
+    run(found)

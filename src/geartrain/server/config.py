@@ -238,8 +238,9 @@ def _convert(key: Key, field: Field[Any], value: Any) -> Any:
         return int(value) if kind is int else value
     # A text may come from the environment, where a number is one, too.
     converted = msgspec.convert(value, kind, strict=not isinstance(value, str))
-    if kind is int and converted < 0:
-        raise ValueError(f"expected a number from 0 on, got {converted}")
+    most = field.metadata["most"]
+    if kind is int and (converted < 0 or (most and converted > most)):
+        raise ValueError(f"expected a number from 0 {f'to {most}' if most else 'on'}, got {converted}")
     return converted
 
 

@@ -24,8 +24,8 @@ Tables = dict[str, dict[str, Any]]
 _MIB: Final = 1024 * 1024
 
 
-def _option(default: Any, help: str, unit: str = "") -> Any:
-    metadata = {"help": help, "unit": unit}
+def _option(default: Any, help: str, unit: str = "", most: int = 0) -> Any:
+    metadata = {"help": help, "unit": unit, "most": most}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -99,7 +99,10 @@ class Tls:
 
     certificate: str = _option("", "The server's certificate and its chain, a PEM file; empty: no TLS.")
     key: str = _option("", "Its private key, a PEM file; empty: it is in the certificate's file.")
-    client_ca: str = _option("", "Peers must show a certificate that one of these authorities signed.")
+    client_ca: str = _option("", "The authorities that sign the peers' certificates, a PEM file; empty: any.")
+    client_required: bool = _option(
+        True, "With `client_ca` a peer must show a certificate; otherwise it may."
+    )
     listen: tuple[str, ...] = _option(
         (), "Addresses that speak TLS, the others do not; empty: all but the Unix sockets do."
     )
@@ -121,7 +124,7 @@ class ServerOptions:
     listen: tuple[str, ...] = _option(
         ("127.0.0.1",), "Where it listens: `host`, `host:port`, `[::1]:4730`, `unix:/path`."
     )
-    port: int = _option(DEFAULT_PORT, "Of the addresses that name none; 0: the system chooses.")
+    port: int = _option(DEFAULT_PORT, "Of the addresses that name none; 0: the system chooses.", most=65535)
     journal: str = _option("memory", "Where background jobs survive; `memory`: nowhere.")
     backlog: int = _option(1024, "Connections that the kernel holds until they are accepted.")
     access: str = _option("", "The file that says who may do what; empty: everybody may do everything.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -57,6 +58,8 @@ def serve(
             systemd.notify("READY=1")
 
         await server.start(systemd.listening_sockets())
+        server.broker.verbosity = chosen.log.level.upper().encode()
+        server.broker.on_verbosity = set_level
         become(chosen.user)
         server.on_tick = systemd.Watchdog().tick
         for number, act in (
@@ -74,6 +77,13 @@ def serve(
 
     with process_id_file(chosen.pid_file), asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())
+
+
+def set_level(word: bytes) -> None:
+    """Log from now on what is at least as important as one of gearmand's words says."""
+    level = {"FATAL": "CRITICAL", "ALERT": "CRITICAL", "NOTICE": "INFO"}.get(word.decode(), word.decode())
+    logging.getLogger().setLevel(level)
+    _log.log(logging.getLevelName(level), "what is logged was changed", level=level.lower())
 
 
 @contextlib.contextmanager

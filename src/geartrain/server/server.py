@@ -141,6 +141,7 @@ class Server:
             version=__version__,
             pid=os.getpid(),
             limits=options.limits.for_broker(),
+            handle_prefix=options.handle_prefix,
             rules=Rules(policy=policy, round_robin=options.round_robin, worker_wakeup=options.worker_wakeup),
         )
         broker.configure(options.functions)
@@ -252,6 +253,7 @@ class Server:
     def opened(self, connection: Connection, transport: asyncio.Transport) -> None:
         """A connection was accepted."""
         self.connections.add(connection)
+        connection.peer.wants_exceptions = self.options.exceptions
         self.broker.connect(connection.peer)
         _log.debug("connected", peer=connection.peer.address, fd=connection.peer.fd)
 

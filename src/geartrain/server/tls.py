@@ -29,7 +29,7 @@ def make_context(options: Tls) -> ssl.SSLContext:
             context.load_verify_locations(options.client_ca)
         except OSError as error:
             raise ConfigError(f"tls.client_ca: {options.client_ca} can't be used: {_reason(error)}") from None
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if options.client_required else ssl.CERT_OPTIONAL
     return context
 
 
