@@ -1,15 +1,19 @@
-"""A load generator for any Gearman job server: one process, one epoll loop, little work per job.
+"""One measurement of one job server that runs already.
 
-    python benchmarks/load.py PORT --mode foreground --clients 16 --workers 16 --window 16 --jobs 200000
+    python -m benchmarks.load PORT --pid SERVER --mode foreground --clients 16 --workers 16 --window 16 --jobs 200000
 
-Prints one JSON line: jobs a second, the generator's own CPU and, with `--pid`, the server's CPU per job in
-microseconds, from the operating system's accounting of all its threads.
+Prints one JSON line: jobs a second, and in microseconds a job the CPU of the server (`--pid`, all its threads)
+and of the generator itself, both from the operating system's accounting; the server's memory before and after.
 
 Modes:
-    foreground  every client keeps `window` jobs outstanding; the workers answer each with its workload
+    foreground  every client keeps `window` jobs outstanding; the workers answer each with one byte
     background  every client keeps `window` submissions unacknowledged; the workers drain meanwhile
     submit      background submissions only, no worker
     drain       background jobs are queued first; only the draining is measured
+    latency     one client submits at `--rate` for `--seconds` whatever comes back (open loop)
+
+What else the server holds meanwhile: `--sleepers` workers that sleep, `--functions` that somebody announced,
+`--abilities` of each worker, `--queued` jobs that nobody takes, `--idle` connections.
 """
 
 from __future__ import annotations
@@ -18,213 +22,154 @@ import argparse
 import json
 import os
 import resource
-import select
-import socket
 import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any, Final
 
-GRAB = b"\0REQ\0\0\0\x1e\0\0\0\0"
-PRE_SLEEP = b"\0REQ\0\0\0\x04\0\0\0\0"
-COMPLETE = b"\0REQ\0\0\0\x0d"
+from . import accounting
+from .generator import CAN_DO, SUBMIT_JOB, SUBMIT_JOB_BG, Client, Load, Peer, Submitter, Worker, request
+from .rivals import RIVALS
 
-
-def request(type: int, body: bytes) -> bytes:
-    return b"\0REQ" + type.to_bytes(4, "big") + len(body).to_bytes(4, "big") + body
+AT_ONCE: Final = 500
+"""Peers that are opened before the server gets time to accept them."""
 
 
-class Peer:
-    """One connection; `receive` is given every complete packet of a chunk at once."""
+class Gearman:
+    """Clients and workers of one function; `rivals.py` has the same for other protocols."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, options: argparse.Namespace) -> None:
         self.load = load
-        self.socket = socket.create_connection(("127.0.0.1", load.port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
-        self.rest = b""
-        self.out = b""
-        load.peers[self.socket.fileno()] = self
-        load.epoll.register(self.socket.fileno(), select.EPOLLIN)
+        self.options = options
+        self.function = b"bench%d" % os.getpid()
 
-    def readable(self) -> None:
-        data = self.socket.recv(1 << 18)
-        if not data:
-            raise ConnectionError("the server closed a connection")
-        if self.rest:
-            data = self.rest + data
-        self.rest = data[self.take(data) :]
+    def client(self) -> Submitter:
+        foreground = self.options.mode in ("foreground", "latency")
+        return Client(self.load, self.submission(foreground), 13 if foreground else 8)
 
-    def take(self, data: bytes) -> int:
-        raise NotImplementedError
+    def submission(self, foreground: bool = False) -> bytes:
+        body = self.function + b"\0\0" + b"x" * self.options.size
+        return request(SUBMIT_JOB if foreground else SUBMIT_JOB_BG, body)
 
-    def send(self, data: bytes) -> None:
-        if self.out:
-            self.out += data
-            return
-        try:
-            sent = self.socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            self.out = data[sent:]
-            self.load.epoll.modify(self.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
+    def numbered(self) -> bytes:
+        """A submission whose workload begins with a number of eight digits, to be filled in."""
+        filled = self.function + b"\0\0%08d" + b"x" * max(0, self.options.size - 8)
+        head = request(SUBMIT_JOB, filled % 0)[:12]
+        return head.replace(b"%", b"%%") + filled
 
-    def writable(self) -> None:
-        data, self.out = self.out, b""
-        self.load.epoll.modify(self.socket.fileno(), select.EPOLLIN)
-        self.send(data)
+    def worker(self) -> Peer:
+        worker = Worker(self.load, 8 if self.options.mode == "latency" else 0)
+        others = [b"%b-%d" % (self.function, number) for number in range(self.options.abilities)]
+        abilities = b"".join([request(CAN_DO, name) for name in [self.function, *others]])
+        worker.send(abilities + request(30, b""))
+        return worker
 
-
-class Client(Peer):
-    def __init__(self, load: Load, submit: bytes, ends_with: int) -> None:
-        super().__init__(load)
-        self.submit = submit
-        self.ends_with = ends_with
-
-    def take(self, data: bytes) -> int:
-        position, end, done = 0, len(data), 0
-        ends_with = self.ends_with
-        while end - position >= 12:
-            after = position + 12 + int.from_bytes(data[position + 8 : position + 12], "big")
-            if after > end:
-                break
-            type = data[position + 7]
-            if type == ends_with:
-                done += 1
-            elif type == 19:
-                raise RuntimeError(data[position:after])
-            position = after
-        load = self.load
-        load.done += done
-        if done and load.to_submit:
-            again = min(done, load.to_submit)
-            load.to_submit -= again
-            self.send(self.submit * again)
-        return position
+    def prepare(self) -> None:
+        """Give the server what it is to hold meanwhile."""
+        load, options = self.load, self.options
+        for number in range(options.idle):
+            Worker(load)
+            if number % AT_ONCE == 0:
+                load.settle()
+        if options.functions:
+            known = Worker(load)
+            names = [b"%b=%d" % (self.function, number) for number in range(options.functions)]
+            known.send(b"".join([request(CAN_DO, name) for name in names]))
+        if options.queued:
+            waits = request(SUBMIT_JOB_BG, self.function + b"-nobody\0\0" + b"x" * options.size)
+            load.done, load.to_submit = 0, options.queued
+            Client(load, waits, 8).begin(1000)
+            load.until(options.queued, 0)
+            load.done = 0
+        for number in range(options.sleepers):
+            self.worker()
+            if number % AT_ONCE == 0:
+                load.settle()
+        load.settle()
 
 
-class Worker(Peer):
-    def take(self, data: bytes) -> int:
-        position, end = 0, len(data)
-        answers: list[bytes] = []
-        while end - position >= 12:
-            size = int.from_bytes(data[position + 8 : position + 12], "big")
-            body = position + 12
-            after = body + size
-            if after > end:
-                break
-            type = data[position + 7]
-            if type == 31:
-                handle_end = data.index(b"\0", body)
-                answer = data[body:handle_end] + b"\0x"
-                answers.append(COMPLETE + len(answer).to_bytes(4, "big") + answer + GRAB)
-                self.load.worked += 1
-            elif type == 10:
-                answers.append(PRE_SLEEP)
-            elif type == 6:
-                answers.append(GRAB)
-            elif type == 19:
-                raise RuntimeError(data[position:after])
-            position = after
-        if answers:
-            self.send(b"".join(answers))
-        return position
+def start_clients(load: Load, kind: Any, options: argparse.Namespace) -> None:
+    load.to_submit = options.jobs
+    for client in [kind.client() for _ in range(options.clients)]:
+        client.begin(options.window)
 
 
-class Load:
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.epoll = select.epoll()
-        self.peers: dict[int, Peer] = {}
-        self.done = 0
-        self.worked = 0
-        self.to_submit = 0
-
-    def run(self, until: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 300
-        while not until():
-            for fd, events in self.epoll.poll(5):
-                peer = self.peers[fd]
-                if events & select.EPOLLOUT:
-                    peer.writable()
-                if events & ~select.EPOLLOUT:
-                    peer.readable()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.done} done, {self.worked} worked")
-
-
-def server_cpu(pid: int) -> float:
-    """Seconds of CPU that all threads of a process have used."""
-    total = 0
-    for schedstat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        total += int(schedstat.read_text().split()[0])
-    return total / 1e9
+def measure(load: Load, kind: Any, options: argparse.Namespace) -> None:
+    """What is measured; everything that it needs is there."""
+    mode = options.mode
+    if mode == "latency":
+        load.submit_at(kind.client(), kind.numbered(), options.rate, options.seconds)
+        return
+    if mode != "drain":
+        start_clients(load, kind, options)
+    if mode in ("foreground", "submit"):
+        load.until(options.jobs, 0)
+    else:
+        load.until(0, options.jobs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="benchmarks.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("port", type=int)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--protocol", choices=["gearman", *RIVALS], default="gearman")
     parser.add_argument(
-        "--mode", choices=["foreground", "background", "submit", "drain"], default="foreground"
+        "--mode", choices=["foreground", "background", "submit", "drain", "latency"], default="foreground"
     )
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--window", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=20000)
     parser.add_argument("--size", type=int, default=100, help="bytes of a workload")
-    parser.add_argument("--sleepers", type=int, default=0, help="further workers that sleep all the time")
+    parser.add_argument("--rate", type=float, default=1000.0, help="jobs a second, of mode latency")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long, of mode latency")
+    for name in ("sleepers", "functions", "abilities", "queued", "idle"):
+        parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--pid", type=int, default=0, help="the server's process")
     options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    load = Load(options.port)
-    function = b"bench%d" % os.getpid()
-    foreground = options.mode == "foreground"
-    submit = request(7 if foreground else 18, function + b"\0\0" + b"x" * options.size)
-    can_do = request(1, function)
-
-    def workers() -> None:
-        for _ in range(options.sleepers):
-            Worker(load).send(can_do + GRAB)
-        for _ in range(options.workers if options.mode != "submit" else 0):
-            Worker(load).send(can_do + GRAB)
-
-    def start_clients() -> None:
-        load.to_submit = options.jobs
-        for _ in range(options.clients):
-            client = Client(load, submit, 13 if foreground else 8)
-            first = min(options.window, load.to_submit)
-            load.to_submit -= first
-            client.send(submit * first)
-
+    load = Load(options.host, options.port)
+    kind: Any = Gearman if options.protocol == "gearman" else RIVALS[options.protocol]
+    kind = kind(load, options)
+    kind.prepare()
+    empty = accounting.rss(options.pid) if options.pid else 0
     if options.mode == "drain":
-        start_clients()
-        load.run(lambda: load.done >= options.jobs)
-    cpu = server_cpu(options.pid) if options.pid else 0.0
-    mine = resource.getrusage(resource.RUSAGE_SELF)
+        start_clients(load, kind, options)
+        load.until(options.jobs, 0)
+    full = accounting.rss(options.pid) if options.pid else 0
+    if options.mode not in ("submit", "drain"):
+        for _ in range(options.workers):
+            kind.worker()
+        load.settle()
+    cpu = accounting.cpu(options.pid) if options.pid else 0.0
+    mine = time.process_time()
     start = time.perf_counter()
-    if options.mode != "drain":
-        workers()
-        start_clients()
-    else:
-        workers()
-    if options.mode in ("background", "drain"):
-        load.run(lambda: load.worked >= options.jobs)
-    else:
-        load.run(lambda: load.done >= options.jobs)
+    if options.mode == "drain":
+        for _ in range(options.workers):
+            kind.worker()
+    measure(load, kind, options)
     seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    result = {
+    mine = time.process_time() - mine
+    jobs = len(load.latencies) or options.jobs
+    result: dict[str, float | int | str] = {
         "mode": options.mode,
-        "jobs": options.jobs,
-        "jobs_per_second": round(options.jobs / seconds),
-        "generator_us_per_job": round(
-            (after.ru_utime + after.ru_stime - mine.ru_utime - mine.ru_stime) / options.jobs * 1e6, 2
-        ),
+        "jobs": jobs,
+        "jobs_per_second": round(jobs / seconds),
+        "generator_us": round(mine / jobs * 1e6, 3),
     }
     if options.pid:
-        result["server_us_per_job"] = round((server_cpu(options.pid) - cpu) / options.jobs * 1e6, 2)
+        result["server_us"] = round((accounting.cpu(options.pid) - cpu) / jobs * 1e6, 3)
+        result["rss_empty"] = empty
+        result["rss_full"] = full
+        if options.mode == "drain":
+            time.sleep(1.0)  # what a server gives back, it may give back a moment later
+        result["rss_after"] = accounting.rss(options.pid)
+    if load.latencies:
+        ordered = sorted(load.latencies)
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)):
+            result[f"{name}_ms"] = round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3, 3)
     print(json.dumps(result))
 
 
