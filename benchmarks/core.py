@@ -1,0 +1,122 @@
+"""The hot path without sockets: a fixed number of jobs through connections that write to nowhere.
+
+    python -m benchmarks.core MODE JOBS
+
+It does the same work in every run, so that its instructions can be counted (`guard.py`) and profiled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+from geartrain.broker import Broker
+from geartrain.server import ServerOptions
+from geartrain.server.connection import Connection
+
+from .generator import CAN_DO, COMPLETE, GRAB, PRE_SLEEP, SUBMIT_JOB, SUBMIT_JOB_BG, request
+
+WINDOW = 16
+SUBMISSION = b"bench\0\0" + b"x" * 100
+
+
+class Nowhere:
+    """A transport that takes everything and keeps the last of it."""
+
+    last = b""
+
+    def write(self, data: bytes) -> None:
+        self.last = data
+
+    def writelines(self, items: list[bytes]) -> None:
+        self.last = b"".join(items)
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> Any:
+        return self
+
+    def fileno(self) -> int:
+        return 0
+
+
+class Stage:
+    """As much of a server as a connection needs."""
+
+    def __init__(self) -> None:
+        self.options = ServerOptions()
+        self.broker = Broker("host", 1_790_000_000_000_000)
+
+    def opened(self, connection: Connection) -> None:
+        self.broker.connect(connection.peer)
+
+    def connect(self) -> tuple[Nowhere, Callable[[bytes], None]]:
+        transport = Nowhere()
+        connection = Connection(cast(Any, self))
+        connection.connection_made(cast(asyncio.Transport, transport))
+        return transport, connection.data_received
+
+
+def submit(jobs: int) -> None:
+    """Background submissions, many in a chunk; no worker."""
+    _, client = Stage().connect()
+    chunk = request(SUBMIT_JOB_BG, SUBMISSION) * WINDOW
+    for _ in range(jobs // WINDOW):
+        client(chunk)
+
+
+def drain(jobs: int) -> None:
+    """Background jobs that are queued first and then worked one after the other."""
+    stage = Stage()
+    _, client = stage.connect()
+    chunk = request(SUBMIT_JOB_BG, SUBMISSION) * WINDOW
+    for _ in range(jobs // WINDOW):
+        client(chunk)
+    out, worker = stage.connect()
+    worker(request(CAN_DO, b"bench") + GRAB)
+    for _ in range(jobs):
+        worker(complete(out.last))
+
+
+def many(jobs: int) -> None:
+    """Foreground jobs that are never few enough for a worker to sleep."""
+    stage = Stage()
+    _, client = stage.connect()
+    workers = [stage.connect() for _ in range(4)]
+    client(request(SUBMIT_JOB, SUBMISSION) * WINDOW)
+    for _, worker in workers:
+        worker(request(CAN_DO, b"bench") + GRAB)
+    chunk = request(SUBMIT_JOB, SUBMISSION) * len(workers)
+    for _ in range(jobs // len(workers)):
+        for out, worker in workers:
+            worker(complete(out.last))
+        client(chunk)
+
+
+def pingpong(jobs: int) -> None:
+    """Foreground jobs one at a time: the worker sleeps before each."""
+    stage = Stage()
+    _, client = stage.connect()
+    out, worker = stage.connect()
+    worker(request(CAN_DO, b"bench") + GRAB)
+    chunk = request(SUBMIT_JOB, SUBMISSION)
+    for _ in range(jobs):
+        worker(PRE_SLEEP)
+        client(chunk)
+        worker(GRAB)
+        worker(complete(out.last))
+
+
+def complete(assigned: bytes) -> bytes:
+    """What a worker sends for a JOB_ASSIGN_UNIQ: the result, and a grab for the next job."""
+    handle = assigned[12 : assigned.index(b"\0", 12)]
+    return COMPLETE + (len(handle) + 2).to_bytes(4, "big") + handle + b"\0x" + GRAB
+
+
+MODES = {"submit": submit, "drain": drain, "many": many, "pingpong": pingpong}
+
+if __name__ == "__main__":
+    MODES[sys.argv[1]](int(sys.argv[2]))
