@@ -1,4 +1,4 @@
-"""Compiles the load generator: `python benchmarks/compile.py --build-lib DIRECTORY`, from the project's folder."""
+"""Compiles the load generator: `python benchmarks/compile.py --build-lib DIRECTORY`, where setup.py is."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """One measurement of one job server that runs already.
 
-    python -m benchmarks.load PORT --pid SERVER --mode foreground --clients 16 --workers 16 --window 16 --jobs 200000
+    python -m benchmarks.load PORT --pid SERVER --clients 16 --workers 16 --window 16 --jobs 200000
 
-Prints one JSON line: jobs a second, and in microseconds a job the CPU of the server (`--pid`, all its threads)
-and of the generator itself, both from the operating system's accounting; the server's memory before and after.
+Prints one JSON line: jobs a second, and in microseconds a job the CPU of the server (`--pid`, all its
+threads) and of the generator itself, both from the operating system's accounting; the server's memory
+before, meanwhile and after.
 
 Modes:
     foreground  every client keeps `window` jobs outstanding; the workers answer each with one byte

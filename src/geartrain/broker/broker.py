@@ -39,16 +39,6 @@ from .text import answer
 SHORTEST_TIMEOUT: Final = 1.0
 """Seconds that a worker may give itself for a job at least, as in gearmand."""
 
-# What a submission's type says: priority, background.
-_SUBMISSIONS: Final[dict[int, tuple[int, bool]]] = {
-    p.SUBMIT_JOB: (NORMAL, False),
-    p.SUBMIT_JOB_BG: (NORMAL, True),
-    p.SUBMIT_JOB_HIGH: (HIGH, False),
-    p.SUBMIT_JOB_HIGH_BG: (HIGH, True),
-    p.SUBMIT_JOB_LOW: (LOW, False),
-    p.SUBMIT_JOB_LOW_BG: (LOW, True),
-}
-
 _ENDS: Final[dict[int, str]] = {p.WORK_COMPLETE: COMPLETE, p.WORK_FAIL: FAIL, p.WORK_EXCEPTION: EXCEPTION}
 
 _NO_JOB: Final = response(p.NO_JOB)
@@ -126,10 +116,8 @@ class Broker:
 
         self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
             p.GRAB_JOB: self._grab,
-            p.GRAB_JOB_UNIQ: self._grab,
             p.GRAB_JOB_ALL: self._grab,
             p.PRE_SLEEP: self._pre_sleep,
-            p.WORK_COMPLETE: self._work_end,
             p.WORK_FAIL: self._work_end,
             p.WORK_EXCEPTION: self._work_end,
             p.WORK_DATA: self._work_event,
@@ -144,6 +132,10 @@ class Broker:
             p.ECHO_REQ: self._echo,
             p.GET_STATUS: self._get_status,
             p.GET_STATUS_UNIQUE: self._get_status_unique,
+            p.SUBMIT_JOB_HIGH: self._submit_high,
+            p.SUBMIT_JOB_HIGH_BG: self._submit_high,
+            p.SUBMIT_JOB_LOW: self._submit_low,
+            p.SUBMIT_JOB_LOW_BG: self._submit_low,
             p.SUBMIT_JOB_EPOCH: self._submit_epoch,
             p.SUBMIT_JOB_SCHED: self._submit_sched,
             p.SUBMIT_REDUCE_JOB: self._submit_reduce,
@@ -151,8 +143,6 @@ class Broker:
             p.TEXT: self._text,
             p.WRONG_WAY: self._wrong_way,
         }
-        for type in _SUBMISSIONS:
-            self._handlers[type] = self._submit
 
     # What happens
 
@@ -178,6 +168,24 @@ class Broker:
 
     def receive(self, peer: Peer, type: int, body: bytes) -> None:
         """A connected peer sent a packet or, with the type `TEXT`, a line."""
+        try:
+            # What nearly every packet is, without a way through the table.
+            if type == p.SUBMIT_JOB_BG:
+                self._submit(peer, body, NORMAL, True)
+            elif type == p.SUBMIT_JOB:
+                self._submit(peer, body, NORMAL, False)
+            elif type == p.WORK_COMPLETE:
+                self._work_end(peer, type, body)
+            elif type == p.GRAB_JOB_UNIQ:
+                self._grab(peer, type, body)
+            else:
+                self._receive_other(peer, type, body)
+        except MalformedPacketError as error:
+            self._error(peer, b"INVALID_PACKET", str(error).encode())
+        except Refused as refused:
+            self._error(peer, refused.code, refused.text)
+
+    def _receive_other(self, peer: Peer, type: int, body: bytes) -> None:
         handler = self._handlers.get(type)
         if handler is None:
             # gearmand's own two sentences: for a type that is known but has no use here (ALL_YOURS is
@@ -187,12 +195,7 @@ class Broker:
                 peer, b"INVALID_COMMAND", b"Command not expected" if known else b"Invalid command expected"
             )
             return
-        try:
-            handler(peer, type, body)
-        except MalformedPacketError as error:
-            self._error(peer, b"INVALID_PACKET", str(error).encode())
-        except Refused as error:
-            self._error(peer, error.code, error.text)
+        handler(peer, type, body)
 
     def disconnect(self, peer: Peer) -> None:
         """A connection is gone: its jobs go back to their queues, those only it waited for are dropped."""
@@ -311,9 +314,21 @@ class Broker:
                 self.jobs.save(job)
         return job
 
-    def _submit(self, peer: Peer, type: int, body: bytes) -> None:
-        name, unique, workload = arguments(type, body)
-        priority, background = _SUBMISSIONS[type]
+    def _submit_high(self, peer: Peer, type: int, body: bytes) -> None:
+        self._submit(peer, body, HIGH, type == p.SUBMIT_JOB_HIGH_BG)
+
+    def _submit_low(self, peer: Peer, type: int, body: bytes) -> None:
+        self._submit(peer, body, LOW, type == p.SUBMIT_JOB_LOW_BG)
+
+    def _submit(self, peer: Peer, body: bytes, priority: int, background: bool) -> None:
+        # Clients submit to one function again and again, most of them without a unique.
+        if body.startswith(peer.last_head):
+            function = peer.last_function
+            if function is not None and not function.forgotten and not self.closing:
+                workload = body[len(peer.last_head) :]
+                self._add_to(peer, function, b"", workload, priority, background, b"", 0.0)
+                return
+        name, unique, workload = arguments(p.SUBMIT_JOB, body)
         self._add(peer, name, unique, workload, priority, background, b"", 0.0)
 
     def _submit_epoch(self, peer: Peer, type: int, body: bytes) -> None:
@@ -351,18 +366,35 @@ class Broker:
         reducer: bytes,
         due: float,
     ) -> None:
-        """Answer a submission: attach it to the job it coalesces with, or make and queue a new one."""
+        """Answer a submission to a function of ours, or to one of the workers'."""
         if len(unique) > MAX_UNIQUE:
             raise Refused(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
         if self.closing:
             raise Refused(b"SHUTDOWN", self.closing)
-        jobs = self.jobs
         if name.startswith(BUILTIN_PREFIX) and self.builtins.knows(name):
             self._ask_for_more(peer)
             handle = self._handles.handle(self._handles.next_number())
             self.builtins.run(peer, handle, name, workload, background)
             return
-        function = jobs.function(name)
+        function = self.jobs.function(name)
+        if not unique:
+            peer.last_head = name + b"\0\0"
+            peer.last_function = function
+        self._add_to(peer, function, unique, workload, priority, background, reducer, due)
+
+    def _add_to(
+        self,
+        peer: Peer,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        reducer: bytes,
+        due: float,
+    ) -> None:
+        """Attach a submission to the job it coalesces with, or make and queue a new one."""
+        jobs = self.jobs
         job = jobs.find(function, unique, workload)
         is_new = job is None
         if job is None:
@@ -417,24 +449,30 @@ class Broker:
         job = self.jobs.assign(peer, function)
         if type == p.GRAB_JOB:
             kind = p.JOB_ASSIGN
-            head = b"\0".join((job.handle, function.name, b""))
+            names = b"%b\0%b\0" % (job.handle, function.name)
         elif type == p.GRAB_JOB_ALL and job.reducer:
             kind = p.JOB_ASSIGN_ALL
-            head = b"\0".join((job.handle, function.name, job.unique, job.reducer, b""))
+            names = b"%b\0%b\0%b\0%b\0" % (job.handle, function.name, job.unique, job.reducer)
         else:
             kind = p.JOB_ASSIGN_UNIQ
-            head = b"\0".join((job.handle, function.name, job.unique, b""))
+            names = b"%b\0%b\0%b\0" % (job.handle, function.name, job.unique)
         workload = job.workload
+        head = response_head(kind, len(names) + len(workload))
         if len(workload) < LARGE:
-            self._outboxes.send(peer, response(kind, head + workload))
+            self._outboxes.send(peer, b"%b%b%b" % (head, names, workload))
         else:
-            self._outboxes.send(peer, response_head(kind, len(head) + len(workload)) + head)
+            self._outboxes.send(peer, head + names)
             self._outboxes.send(peer, workload)
 
     def _work_end(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_COMPLETE, WORK_FAIL and WORK_EXCEPTION: tell the clients, forget the job."""
-        handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
-        job = peer.running.get(handle)
+        # Handles are nearly always of one length, so that none has to be looked for its end.
+        length = self._handles.length
+        handle = body[:length]
+        job = peer.running.get(handle) if len(body) > length and not body[length] else None
+        if job is None:
+            handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
+            job = peer.running.get(handle)
         if job is None:
             self._job_not_found(
                 peer,
@@ -454,7 +492,7 @@ class Broker:
                 self._outboxes.send_body(client, type, body)
                 if client.is_clogged:
                     self.held_up.append((client, peer))
-        self.jobs.end(job, _ENDS[type], body[len(handle) + 1 :])
+        self.jobs.end(job, _ENDS[type], body)
 
     def _work_event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""

@@ -88,7 +88,7 @@ class Dispatch:
         Looks through the peer's abilities or through the functions with work, whichever are fewer.
         """
         abilities = peer.abilities
-        if len(abilities) <= len(self._ready) and not self._round_robin:
+        if len(abilities) < len(self._ready) and not self._round_robin:
             for ability in reversed(abilities.values()):
                 function = ability.function
                 if function.demand() * self._wakeup > (function.woken if unmatched else 0):

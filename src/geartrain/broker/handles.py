@@ -20,6 +20,10 @@ _PAGE: Final = 1 << _PAGE_BITS
 """Jobs in a page."""
 
 
+# The last digits of a number, since only they change from one handle to the next.
+_LAST_DIGITS: Final[list[bytes]] = [b"%03d" % number for number in range(1000)]
+
+
 class _Page:
     def __init__(self, key: int) -> None:
         self.key = key
@@ -38,15 +42,18 @@ class Handles:
     def __init__(self, prefix: bytes, first_number: int) -> None:
         self._prefix = prefix
         self._next_number = first_number
+        # A handle without its last three digits, and the first of the thousand numbers that it is for.
+        self._stem = b""
+        self._stem_from = -1000
         # The newest page stays while it is empty, or a server with one job at a time would make one for each;
         # and the page that a job left last, since the next one is likely to be its neighbour.
         self._newest = _Page(-1)
         self._left = self._newest
         self._pages: dict[int, _Page] = {-1: self._newest}
         self._count = 0
-        # The header of JOB_CREATED for handles of the length that they have nowadays.
-        self._created_length = len(prefix) + len(str(first_number))
-        self._created_head = response_head(p.JOB_CREATED, self._created_length)
+        self.length = len(prefix) + len(str(first_number))
+        """Bytes of the handles that are given out now; those of earlier runs may differ."""
+        self._created_head = response_head(p.JOB_CREATED, self.length)
 
     def next_number(self) -> int:
         """A number that no other job has or had."""
@@ -61,11 +68,18 @@ class Handles:
 
     def handle(self, number: int) -> bytes:
         """The handle of that number."""
-        return self._prefix + b"%d" % number
+        if number < 1000:
+            return self._prefix + b"%d" % number
+        last = number - self._stem_from
+        if not 0 <= last < 1000:
+            last = number % 1000
+            self._stem_from = number - last
+            self._stem = self._prefix + b"%d" % (number // 1000)
+        return self._stem + _LAST_DIGITS[last]
 
     def created(self, handle: bytes) -> bytes:
         """JOB_CREATED for one of these handles."""
-        if len(handle) == self._created_length:
+        if len(handle) == self.length:
             return self._created_head + handle
         return response_head(p.JOB_CREATED, len(handle)) + handle
 

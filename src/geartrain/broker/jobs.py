@@ -102,7 +102,7 @@ class Jobs:
             raise Refused(b"LIMIT_REACHED", b"There are too many functions")
 
     def _forget_function(self, name: bytes) -> None:
-        del self.functions[name]
+        self.functions.pop(name).forgotten = True
         self._paced.pop(name, None)
 
     def drop(self, function: Function) -> None:
@@ -182,6 +182,8 @@ class Jobs:
 
     def save(self, job: Job) -> None:
         """Make a background job durable as it is now, for the first time or again."""
+        if not self._ledger.durable:
+            return
         history = json.dumps([job.attempts, job.history or []]).encode() if job.attempts else b""
         self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
 
@@ -288,11 +290,16 @@ class Jobs:
 
     # Going
 
-    def end(self, job: Job, kind: str, data: bytes) -> None:
-        """A worker ended a job in one of the three ways."""
+    def end(self, job: Job, kind: str, body: bytes) -> None:
+        """A worker ended a job in one of the three ways; `body` holds its handle, a NUL, and the data."""
         self._take_from_worker(job)
         if job.background:
-            if kind in job.function.policy.retry:
+            policy = job.function.policy
+            # Looked at first, since nearly all jobs end without anybody wanting to know how.
+            data = b""
+            if self._waiters or policy.keep_results or policy.retry:
+                data = body[len(job.handle) + 1 :]
+            if kind in policy.retry:
                 text = data.decode("utf-8", "replace")[:200]
                 for client in job.clients:
                     client.waits_for.pop(job.handle, None)

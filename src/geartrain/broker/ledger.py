@@ -43,7 +43,7 @@ class Ledger:
 
     def __init__(self, handles: Handles, outboxes: Outboxes, durable: bool) -> None:
         self._handles = handles
-        self._durable = durable
+        self.durable = durable
         self._outboxes = outboxes
         self._gathering = Batch(1)
         self._in_flight: Batch | None = None
@@ -62,7 +62,7 @@ class Ledger:
 
     def save(self, job: Job, state: int, history: bytes) -> None:
         """Write a job, for the first time or again, with the batch that gathers."""
-        if not self._durable:
+        if not self.durable:
             return
         batch = self._gathering
         self.changes += 1
@@ -88,13 +88,13 @@ class Ledger:
 
     def keep(self, document: Document) -> None:
         """Write a document with the batch that gathers."""
-        if self._durable:
+        if self.durable:
             self.changes += 1
             self._gathering.documents[document.kind, document.key] = document.value
 
     def drop(self, kind: str, key: str) -> None:
         """Remove a document with the batch that gathers."""
-        if self._durable:
+        if self.durable:
             self.changes += 1
             self._gathering.documents[kind, key] = None
 

@@ -41,6 +41,9 @@ NORMAL: Final = 1
 LOW: Final = 2
 PRIORITIES: Final = 3
 
+# No submission begins with it.
+_NO_HEAD: Final = b"\0"
+
 # Shared by all jobs that nobody waits for, which background jobs are: never appended to.
 _NOBODY: Final[list[Peer]] = []
 
@@ -129,6 +132,8 @@ class Function:
         self.workloads: dict[bytes, Job] = {}
         # Jobs that the function may hold for a submission of each priority to be taken; 0: no limit.
         self.limits: list[int] = [0, 0, 0]
+        # The broker forgot it: what comes under its name is another function's.
+        self.forgotten = False
 
     @property
     def is_idle(self) -> bool:
@@ -224,7 +229,10 @@ class Peer:
         self.wants_exceptions = False
         # Bytes of large answers to small questions since its outbox was last written.
         self.asked_for = 0
-        # As a client: the foreground jobs it waits for, by handle.
+        # As a client: how its last submission without a unique began, up to the workload, and its function.
+        self.last_head = _NO_HEAD
+        self.last_function: Function | None = None
+        # The foreground jobs it waits for, by handle.
         self.waits_for: dict[bytes, Job] = {}
         # As a worker: what it can do, by function name, oldest announcement first, and what it runs.
         self.abilities: dict[bytes, Ability] = {}

@@ -13,6 +13,8 @@ _RESPONSE_HEADS: Final[list[bytes]] = [RESPONSE + type.to_bytes(4, "big") for ty
 _ARGUMENTS: Final[list[int]] = [
     len(PACKETS[type].arguments) if type in PACKETS else 0 for type in range(LAST + 1)
 ]
+# The sizes of small bodies as the header has them.
+_SIZES: Final[list[bytes]] = [size.to_bytes(4, "big") for size in range(1024)]
 
 
 def request(type: int, body: bytes = b"") -> bytes:
@@ -22,7 +24,7 @@ def request(type: int, body: bytes = b"") -> bytes:
 
 def response(type: int, body: bytes = b"") -> bytes:
     """One packet from a job server. `body` holds the arguments, joined by NULs."""
-    return _RESPONSE_HEADS[type] + len(body).to_bytes(4, "big") + body
+    return response_head(type, len(body)) + body
 
 
 def request_head(type: int, size: int) -> bytes:
@@ -32,7 +34,7 @@ def request_head(type: int, size: int) -> bytes:
 
 def response_head(type: int, size: int) -> bytes:
     """The header alone, for a body of `size` bytes that is written after it without being copied."""
-    return _RESPONSE_HEADS[type] + size.to_bytes(4, "big")
+    return _RESPONSE_HEADS[type] + (_SIZES[size] if size < len(_SIZES) else size.to_bytes(4, "big"))
 
 
 def arguments(type: int, body: bytes) -> list[bytes]:

@@ -15,6 +15,8 @@ from .packets import HEADER_SIZE, REQUEST, RESPONSE, TEXT, WRONG_WAY
 
 MAX_PACKET: Final = 128 * 1024 * 1024
 """Bytes of a body that a reader takes if it is told nothing else. This is a security limit."""
+UNKNOWN: Final = 0xFFFFFF
+"""What a type that doesn't fit in a byte, or zero, is handed on as; the protocol has no such type."""
 MAX_LINE: Final = 8 * 1024
 """Bytes of a text line. This is a security limit."""
 
@@ -33,6 +35,8 @@ class Parser:
 
     def __init__(self, magic: bytes, max_packet: int = MAX_PACKET, max_line: int = MAX_LINE) -> None:
         self._magic = magic
+        # What a packet of a type that there is begins with, up to the type's last byte.
+        self._begin = magic + b"\0\0\0"
         self._other_magic = RESPONSE if magic == REQUEST else REQUEST
         self._max_packet = max_packet
         self._max_line = max_line
@@ -106,14 +110,9 @@ class Parser:
                     raise ProtocolError(f"a packet began with {head!r}")
                 self._rest = data[start:]
                 return
-            # The type fits in a byte for every type there is; a larger one is unknown whatever it is.
-            type = data[start + 7] if data[start + 4 : start + 7] == b"\0\0\0" else 0xFFFFFF
-            if not data.startswith(self._magic, start):
-                if not data.startswith(self._other_magic, start):
-                    raise ProtocolError(f"a packet began with {data[start : start + 4]!r}")
-                type = WRONG_WAY
-            elif type == 0:
-                type = 0xFFFFFF  # on the wire zero is no type; here it means a text line
+            type = data[start + 7]
+            if type == TEXT or data[start : start + 7] != self._begin:
+                type = self._odd_type(data, start)
             size = (
                 (data[start + 8] << 24) | (data[start + 9] << 16) | (data[start + 10] << 8) | data[start + 11]
             )
@@ -127,6 +126,16 @@ class Parser:
                 self._gathered = end - body
                 return
             packets.append((type, data[body:start]))
+
+    def _odd_type(self, data: bytes, start: int) -> int:
+        """The type of a packet that is none of the protocol's, or whose magic is the other direction's."""
+        magic = data[start : start + 4]
+        if magic == self._magic:
+            # Whatever its number is, nobody knows it. On the wire zero is no type; here it means a text line.
+            return UNKNOWN
+        if magic == self._other_magic:
+            return WRONG_WAY
+        raise ProtocolError(f"a packet began with {magic!r}")
 
     def _cut_line(self, data: bytes, start: int, packets: list[tuple[int, bytes]]) -> int:
         """Append the line at `start`; returns where the next one begins, or -1 if this one has no end."""
