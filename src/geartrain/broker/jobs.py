@@ -293,12 +293,11 @@ class Jobs:
     def end(self, job: Job, kind: str, body: bytes) -> None:
         """A worker ended a job in one of the three ways; `body` holds its handle, a NUL, and the data."""
         self._take_from_worker(job)
+        policy = job.function.policy
+        # Cut out only if somebody wants it: most jobs end without, and a result may be large.
+        wanted = len(self.waiters) or policy.keep_results or policy.retry
+        data = body[len(job.handle) + 1 :] if wanted else b""
         if job.background:
-            policy = job.function.policy
-            # Looked at first, since nearly all jobs end without anybody wanting to know how.
-            data = b""
-            if self._waiters or policy.keep_results or policy.retry:
-                data = body[len(job.handle) + 1 :]
             if kind in policy.retry:
                 text = data.decode("utf-8", "replace")[:200]
                 for client in job.clients:
