@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
 from geartrain.cli import app
+from geartrain.cli.exits import ExitCode
 
 from .command import run
 
-COMMANDS = typer.main.get_command(app)
+ROOT: Final = Path(__file__).parents[2]
+DOCUMENTS: Final = ("README.md", "docs/command-line.md", "examples/README.md")
+COMMANDS: Final[dict[str, Any]] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def names() -> list[str]:
-    return sorted(COMMANDS.commands)  # type: ignore[attr-defined]
+    return sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", names())
@@ -26,6 +33,40 @@ def test_each_command_explains_itself_with_examples(name: str) -> None:
     shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert re.search(rf"^ *geartrain {name}\b", shown.output.partition("Examples")[2], re.MULTILINE)
+
+
+def promised() -> list[tuple[str, str]]:
+    """Every geartrain command that the documents and the help's examples show, and where."""
+    texts = {name: path.read_text() for name in DOCUMENTS for path in [ROOT / name]}
+    texts |= {f"{name} --help": command.epilog or "" for name, command in COMMANDS.items()}
+    return [
+        (where, line.replace("`", " "))
+        for where, text in texts.items()
+        for line in re.findall(r"(?:^|[$`|] ?|until )(geartrain [a-z].*)", text, re.MULTILINE)
+    ]
+
+
+def test_what_the_documents_show_can_be_typed() -> None:
+    lines = promised()
+    assert {where for where, _ in lines} > set(DOCUMENTS)
+    for where, line in lines:
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="|<>&;")
+        lexer.whitespace_split = True
+        _, name, *words = itertools.takewhile(lambda word: not set(word) <= set("|<>&;"), lexer)
+        assert name in COMMANDS, (where, line)
+        command = COMMANDS[name]
+        while words and words[0] in (below := getattr(command, "commands", {})):
+            command = below[words.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if re.match(r"--?[a-zA-Z]", word)} <= options | {"--help"}, (
+            where,
+            line,
+        )
+
+
+def test_the_documented_exit_codes_are_those_there_are() -> None:
+    text = (ROOT / "docs/command-line.md").read_text()
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == list(ExitCode)
 
 
 def test_the_first_help_lists_the_commands_and_the_exit_codes() -> None:
