@@ -25,7 +25,8 @@ COMMANDS: Final[dict[str, Any]] = dict(typer.main.get_command(app).commands)  # 
 
 
 def names() -> list[str]:
-    return sorted(COMMANDS)
+    """The commands; what `gearmand` takes is gearmand's, and so is its help."""
+    return sorted(set(COMMANDS) - {"gearmand"})
 
 
 @pytest.mark.parametrize("name", names())
@@ -53,6 +54,8 @@ def test_what_the_documents_show_can_be_typed() -> None:
         lexer = shlex.shlex(line, posix=True, punctuation_chars="|<>&;")
         lexer.whitespace_split = True
         _, name, *words = itertools.takewhile(lambda word: not set(word) <= set("|<>&;"), lexer)
+        if name == "gearmand":
+            continue
         assert name in COMMANDS, (where, line)
         command = COMMANDS[name]
         while words and words[0] in (below := getattr(command, "commands", {})):
