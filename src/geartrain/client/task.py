@@ -189,6 +189,8 @@ class Task:
                 raise ValueError("at: only a background task of normal priority can be put off")
             self.at = max(0, math.ceil(at.timestamp() if isinstance(at, datetime) else at))
             type = p.SUBMIT_JOB_EPOCH
+        if retry_count < 0 or (timeout is not None and timeout < 0):
+            raise ValueError(f"retry_count and timeout are not negative: {retry_count!r}, {timeout!r}")
         self._type = type
         self.retry_count = retry_count
         self.timeout = timeout

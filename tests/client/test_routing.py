@@ -1,0 +1,384 @@
+"""Which server a task goes to, what becomes of it when that fails, and how silence is noticed. No sockets."""
+
+from __future__ import annotations
+
+import pytest
+
+from geartrain import ConnectionLostError, JobLostError, NoServersError, TaskState
+from geartrain.client.engine import MAX_LOSSES
+from geartrain.client.group import Group
+from geartrain.client.link import DOWN, UP, Link, Question
+from geartrain.client.task import Task
+from geartrain.wire import packets as p
+from geartrain.wire.codec import response
+
+from .bench import Bench, Log, call_back
+
+JOB = (p.SUBMIT_JOB, [b"f", b"", b""])
+
+
+# One server at a time
+
+
+def test_the_first_server_that_can_be_reached_is_used() -> None:
+    bench = Bench("a", "b", "c")
+    bench.submit()
+    assert bench.refuse().name == "a:4730"
+    assert bench.refuse().name == "b:4730"
+    assert bench.open().name == "c:4730"
+    bench.submit()
+    assert bench.sent(bench.links[2]) == [JOB, JOB]
+    assert bench.take_wanted() == []
+
+
+def test_when_none_can_be_reached_the_task_fails_with_each_reason() -> None:
+    bench = Bench("a", "b")
+    task = bench.submit()
+    bench.refuse("refused")
+    bench.refuse("unreachable")
+    assert isinstance(task.failure, NoServersError)
+    assert task.failure.reasons == {"a:4730": "refused", "b:4730": "unreachable"}
+    assert bench.take_wanted() == []
+
+
+def test_a_later_task_tries_the_servers_again_though_all_are_avoided() -> None:
+    bench = Bench("a", "b")
+    bench.submit()
+    bench.refuse()
+    bench.refuse()
+    task = bench.submit()
+    assert bench.refuse().name == "a:4730"
+    assert bench.open().name == "b:4730"
+    assert not task.done
+
+
+def test_attempts_that_take_longer_than_a_server_is_avoided_come_to_an_end() -> None:
+    bench = Bench("a", "b")
+    task = bench.submit()
+    for _ in range(2):
+        (link,) = bench.take_wanted()
+        bench.wait(5.1)
+        assert bench.take_unwanted() == [link]
+    assert isinstance(task.failure, NoServersError)
+    assert task.failure.reasons["a:4730"] == "no connection within 5 s"
+
+
+def test_a_server_that_failed_is_avoided_for_a_while_twice_as_long_each_time() -> None:
+    bench = Bench("a")
+    link = bench.links[0]
+    avoided = []
+    for _ in range(8):
+        bench.submit()
+        bench.refuse()
+        avoided.append(link.avoid_until - bench.now)
+        bench.wait(100)
+    assert avoided == [1, 2, 4, 8, 16, 30, 30, 30]
+    bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    assert link.failures == 0
+
+
+def test_an_avoided_server_is_not_tried_while_another_works() -> None:
+    bench = Bench("a", "b")
+    bench.submit()
+    bench.refuse()
+    b = bench.open()
+    bench.sent(b)
+    bench.reply(p.JOB_CREATED, b"H:1", link=b)
+    bench.wait(0.5)
+    bench.lose(b)
+    assert bench.take_wanted() == [b]  # it had answered, so it is tried before the one that did not
+
+
+def test_foreground_tasks_are_submitted_again_in_their_order() -> None:
+    bench, group, log = Bench("a", "b"), Group(), Log()
+    running = bench.submit("running", group=group, **log.keywords)
+    unacknowledged = bench.submit("unacknowledged")
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.WORK_DATA, b"H:1", b"begun")
+    unsent = bench.submit("unsent")
+    bench.lose()
+    assert bench.refuse().name == "a:4730"
+    b = bench.open()
+    assert running.state is TaskState.WAITING
+    assert running.handle == ""
+    assert [words[0] for _, words in bench.sent(b)] == [b"running", b"unacknowledged", b"unsent"]
+    for number, task in enumerate((running, unacknowledged, unsent)):
+        bench.reply(p.JOB_CREATED, b"H:b:%d" % number, link=b)
+        bench.reply(p.WORK_COMPLETE, b"H:b:%d" % number, b"x", link=b)
+        assert task.result == b"x"
+    call_back(group)
+    assert log == [("created",), ("data", b"begun"), ("created",), ("complete", b"x")]
+
+
+def test_coalesced_tasks_are_submitted_again_one_and_all() -> None:
+    bench = Bench("a", "b")
+    tasks = [bench.submit("f", unique="u") for _ in range(3)]
+    bench.open()
+    bench.sent()
+    for _ in range(3):
+        bench.reply(p.JOB_CREATED, b"H:1")
+    bench.lose()
+    bench.refuse()
+    b = bench.open()
+    assert len(bench.sent(b)) == 3
+    assert {task.state for task in tasks} == {TaskState.SUBMITTED}
+
+
+def test_what_had_ended_is_not_submitted_again() -> None:
+    bench = Bench("a", "b")
+    abandoned, timed_out, lives = bench.submit("x"), bench.submit("y", timeout=1.0), bench.submit("z")
+    bench.open()
+    bench.sent()
+    bench.engine.abandon(abandoned, bench.now)
+    bench.wait(2)
+    bench.lose()
+    bench.refuse()
+    assert bench.sent(bench.open()) == [(p.SUBMIT_JOB, [b"z", b"", b""])]
+    assert (abandoned.state, timed_out.state) == (TaskState.CANCELLED, TaskState.TIMED_OUT)
+    assert not lives.done
+
+
+def test_a_background_task_that_was_sent_and_not_acknowledged_fails() -> None:
+    bench = Bench("a", "b")
+    acknowledged, sent = bench.submit(background=True), bench.submit(background=True)
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    unsent = bench.submit(background=True)
+    bench.lose(reason="reset")
+    assert acknowledged.state is TaskState.CREATED
+    assert isinstance(sent.failure, ConnectionLostError)
+    assert (sent.failure.server, sent.failure.reason) == ("a:4730", "reset")
+    assert unsent.state is TaskState.WAITING
+    bench.refuse()
+    assert bench.sent(bench.open()) == [(p.SUBMIT_JOB_BG, [b"f", b"", b""])]
+
+
+def test_a_background_task_with_retries_is_submitted_again() -> None:
+    bench, group, log = Bench("a"), Group(), Log()
+    task = bench.submit(group=group, background=True, retry_count=1, **log.keywords)
+    bench.open()
+    bench.sent()
+    bench.lose()
+    assert not task.done
+    bench.open()
+    bench.sent()
+    bench.lose()
+    assert isinstance(task.failure, ConnectionLostError)
+    call_back(group)
+    assert log == [("retry", 1), ("fail", task.failure)]
+
+
+def test_a_task_that_every_connection_ends_with_is_given_up() -> None:
+    bench = Bench("a", "b")
+    task = bench.submit(workload=b"poison")
+    for _ in range(MAX_LOSSES):
+        assert not task.done
+        link = bench.open()
+        bench.sent(link)
+        bench.lose(link)
+    assert isinstance(task.failure, JobLostError)
+    assert bench.take_wanted() == []
+
+
+def test_the_servers_last_words_are_part_of_the_reason() -> None:
+    bench = Bench("a")
+    task = bench.submit(background=True)
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.ERROR, b"SHUTTING_DOWN", b"Good bye")
+    bench.lose(reason="closed")
+    assert task.done
+    assert bench.links[0].reason == "SHUTTING_DOWN: Good bye (closed)"
+
+
+def test_a_server_that_ends_the_connection_over_an_option_is_not_asked_for_it_again() -> None:
+    bench = Bench("a", options=[b"exceptions"])
+    bench.submit()
+    bench.open()
+    assert [type for type, _ in bench.sent()] == [p.OPTION_REQ, p.SUBMIT_JOB]
+    bench.lose()
+    bench.open()
+    assert bench.sent() == [JOB]
+
+
+def test_a_server_that_refuses_an_option_is_used_without_it() -> None:
+    bench = Bench("a", options=[b"exceptions"])
+    task = bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.ERROR, b"unknown_option", b"")
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.WORK_COMPLETE, b"H:1", b"x")
+    assert task.result == b"x"
+
+
+def test_a_question_to_a_server_that_is_lost_fails() -> None:
+    bench = Bench("a", "b")
+    question = Question(p.GET_STATUS, b"H:1", p.STATUS_RES)
+    bench.engine.ask(bench.links[1], question, bench.now)
+    b = bench.open()
+    assert b.name == "b:4730"
+    bench.sent(b)
+    bench.lose(b)
+    assert isinstance(question.failure, ConnectionLostError)
+
+
+# Silence
+
+
+def silent(bench: Bench) -> Link:
+    """A server that has a job and says nothing more."""
+    bench.submit()
+    link = bench.open()
+    bench.sent(link)
+    bench.reply(p.JOB_CREATED, b"H:1", link=link)
+    return link
+
+
+def test_a_silent_server_is_asked_for_a_sign_of_life_and_waited_for_if_it_gives_one() -> None:
+    bench = Bench()
+    silent(bench)
+    assert bench.engine.next_time == 115.0
+    bench.wait(14.9)
+    assert bench.sent() == []
+    bench.wait(0.1)
+    ((type, _),) = bench.sent()
+    assert type == p.ECHO_REQ
+    assert bench.engine.next_time == 125.0
+    bench.reply(p.ECHO_RES, b"geartrain probe")
+    bench.wait(14.9)
+    assert bench.sent() == []
+    assert bench.take_unwanted() == []
+
+
+def test_a_server_that_gives_no_sign_of_life_is_left_for_another() -> None:
+    bench = Bench("a", "b")
+    a = silent(bench)
+    bench.wait(15)
+    bench.sent()
+    bench.wait(9.9)
+    assert bench.take_unwanted() == []
+    bench.wait(0.2)
+    assert bench.take_unwanted() == [a]
+    assert a.reason == "no sign of life for 25 s"
+    b = bench.open()
+    assert bench.sent(b) == [JOB]
+
+
+def test_a_probe_that_cannot_even_be_written_ends_the_wait_too() -> None:
+    bench = Bench("a", "b")
+    a = silent(bench)
+    bench.wait(15)
+    bench.wait(10)
+    assert bench.take_unwanted() == [a]
+
+
+def test_any_byte_is_a_sign_of_life() -> None:
+    bench = Bench()
+    silent(bench)
+    for byte in response(p.WORK_DATA, b"H:1\0slow"):
+        bench.wait(10)
+        bench.receive(bytes([byte]))
+        assert bench.sent() == []
+    assert bench.take_unwanted() == []
+
+
+def test_a_server_that_owes_nothing_may_be_silent_for_ever() -> None:
+    bench = Bench()
+    silent(bench)
+    bench.reply(p.WORK_COMPLETE, b"H:1", b"")
+    assert bench.engine.next_time is None
+    bench.wait(10_000)
+    bench.submit()
+    assert bench.sent() == [JOB]
+    assert bench.engine.next_time == bench.now + 15
+
+
+def test_bytes_that_a_full_socket_took_are_a_sign_of_life() -> None:
+    bench = Bench()
+    link = silent(bench)
+    bench.wait(15)
+    bench.engine.wrote(link, bench.now)
+    bench.wait(14)
+    assert bench.take_unwanted() == []
+
+
+# Several servers at once
+
+
+def placed(bench: Bench, unique: str, workload: bytes = b"") -> str:
+    """The server that a task with this unique went to."""
+    task = bench.submit("f", workload, unique=unique)
+    for link in bench.take_wanted():
+        bench.engine.connected(link, bench.now)
+    assert task._link is not None
+    return task._link.name
+
+
+def test_all_clients_agree_where_a_unique_goes() -> None:
+    one, other = Bench("a", "b", "c", by_unique=True), Bench("c", "a", "b", by_unique=True)
+    uniques = [f"unique {number}" for number in range(300)]
+    places = [placed(one, unique) for unique in uniques]
+    assert places == [placed(other, unique) for unique in uniques]
+    for name in ("a:4730", "b:4730", "c:4730"):
+        assert 60 < places.count(name) < 140
+
+
+def test_the_workload_is_the_unique_if_it_says_so() -> None:
+    bench = Bench("a", "b", "c", by_unique=True)
+    places = {placed(bench, "-", b"%d" % number) for number in range(50)}
+    assert len(places) == 3
+    assert len({placed(bench, "-", b"same") for _ in range(20)}) == 1
+
+
+def test_tasks_without_a_unique_take_turns() -> None:
+    bench = Bench("a", "b", "c", by_unique=True)
+    places = [placed(bench, "") for _ in range(9)]
+    assert sorted(places) == ["a:4730"] * 3 + ["b:4730"] * 3 + ["c:4730"] * 3
+
+
+def test_only_the_share_of_a_dead_server_moves() -> None:
+    bench = Bench("a", "b", "c", by_unique=True)
+    uniques = [f"unique {number}" for number in range(200)]
+    before = {unique: placed(bench, unique) for unique in uniques}
+    b = bench.links[1]
+    assert b.state == UP
+    bench.lose(b)
+    if b in bench.engine.wanted:
+        bench.refuse()
+    assert b.state == DOWN
+    after = {unique: placed(bench, unique) for unique in uniques}
+    moved = [unique for unique in uniques if before[unique] != after[unique]]
+    assert moved == [unique for unique in uniques if before[unique] == "b:4730"]
+    assert {after[unique] for unique in moved} == {"a:4730", "c:4730"}
+
+
+def test_a_server_that_is_back_gets_its_share_again() -> None:
+    bench = Bench("a", "b", by_unique=True)
+    uniques = [f"unique {number}" for number in range(50)]
+    before = [placed(bench, unique) for unique in uniques]
+    b = bench.links[1]
+    bench.lose(b)
+    if b in bench.engine.wanted:
+        bench.refuse()
+    assert {placed(bench, unique) for unique in uniques} == {"a:4730"}
+    bench.wait(2)
+    assert [placed(bench, unique) for unique in uniques] == before
+
+
+@pytest.mark.parametrize("by_unique", [False, True])
+def test_a_pinned_task_goes_nowhere_else(by_unique: bool) -> None:
+    bench = Bench("a", "b", by_unique=by_unique, prefix=b"test\t")
+    task = Task("geartrain.result", b"H:1")
+    bench.engine.submit(task, bench.now, bench.links[1])
+    b = bench.open()
+    assert bench.sent(b) == [(p.SUBMIT_JOB, [b"geartrain.result", b"", b"H:1"])]
+    bench.lose(b)
+    assert isinstance(task.failure, ConnectionLostError)
