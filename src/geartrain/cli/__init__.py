@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import GeartrainError
-from . import demo, gearmand, ping, serve, status, submit, work, workers
+from . import admin, demo, gearmand, ping, serve, status, submit, work, workers
 from .exits import EXIT_CODES, code_of, complain
 
 __all__ = ["app", "main"]
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 # An app that has a name becomes a command with commands of its own, the others' commands join the root.
-for family in (demo, serve, work, submit, status, workers, ping, gearmand):
+for family in (demo, serve, work, submit, status, workers, ping, admin, gearmand):
     app.add_typer(family.app)
 
 

@@ -11,7 +11,7 @@ import typer
 from ..errors import GeartrainError
 from ..wire.address import parse_address
 from ..wire.packets import DEFAULT_PORT
-from .exits import ExitCode, complain, fail
+from .exits import ExitCode, code_of, complain, fail
 
 if TYPE_CHECKING:
     from ..client import Admin
@@ -53,14 +53,16 @@ def ask_each(servers: list[str], question: Callable[[Admin], T]) -> dict[str, T]
     from ..client import Admin
 
     answers: dict[str, T] = {}
+    code = ExitCode.NO_SERVER
     for server in servers:
         try:
             with Admin(server) as admin:
                 answers[server] = question(admin)
         except GeartrainError as error:
             complain(str(error))
+            code = code_of(error)
     if not answers:
-        raise typer.Exit(ExitCode.NO_SERVER)
+        raise typer.Exit(code)
     return answers
 
 

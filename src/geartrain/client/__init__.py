@@ -1,6 +1,6 @@
 """Submitting jobs: clients, tasks and task sets, blocking and in asyncio, and the text protocol."""
 
-from ..wire.text import FunctionStatus, WorkerStatus
+from ..wire.text import FunctionStatus, JobLine, PriorityStatus, WorkerStatus
 from .admin import Admin, AsyncAdmin
 from .asynchronous import AsyncClient
 from .blocking import Client
@@ -17,8 +17,10 @@ __all__ = [
     "Client",
     "FunctionStatus",
     "JobFuture",
+    "JobLine",
     "JobStatus",
     "Priority",
+    "PriorityStatus",
     "Task",
     "TaskSet",
     "TaskState",

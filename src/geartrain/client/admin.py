@@ -18,7 +18,20 @@ from ..sockets import connect, tune
 from ..wire import packets as p
 from ..wire.address import Address, parse_address
 from ..wire.parser import Parser
-from ..wire.text import END, FunctionStatus, WorkerStatus, bytes_of, parse_status, parse_workers, text_of
+from ..wire.text import (
+    END,
+    FunctionStatus,
+    JobLine,
+    PriorityStatus,
+    WorkerStatus,
+    bytes_of,
+    parse_jobs,
+    parse_priority_status,
+    parse_status,
+    parse_uniques,
+    parse_workers,
+    text_of,
+)
 from .steps import Awaited, Blocking, call, plain_methods
 
 READ_SIZE: Final = 64 * 1024
@@ -58,6 +71,48 @@ class Commands:
     def workers(self) -> Dialogue[list[WorkerStatus]]:
         """Every connection: its descriptor, address, client id and the functions it announced."""
         return parse_workers((yield Command("workers", is_list=True)))
+
+    @call
+    def priority_status(self) -> Dialogue[list[PriorityStatus]]:
+        """What each function has waiting, by priority, and its workers."""
+        return parse_priority_status((yield Command("prioritystatus", is_list=True)))
+
+    @call
+    def jobs(self) -> Dialogue[list[JobLine]]:
+        """Every job, waiting or running."""
+        return parse_jobs((yield Command("show jobs", is_list=True)))
+
+    @call
+    def unique_jobs(self) -> Dialogue[list[str]]:
+        """The unique of every job; empty for those that have none."""
+        return parse_uniques((yield Command("show unique jobs", is_list=True)))
+
+    @call
+    def cancel(self, handle: str) -> Dialogue[None]:
+        """Cancel a job; its clients are told that it failed. A running one goes on, but nobody hears of it.
+
+        ServerError with the code `UNKNOWN_JOB`: there is none of that handle.
+        """
+        _expect_ok((yield Command(f"cancel job {_word(handle)}")))
+
+    @call
+    def create_function(self, function: str) -> Dialogue[None]:
+        """Make a function known, so that it shows in `status` and can be given a `max_queue`."""
+        # With the end of line that gearmand needs to read the whole name.
+        _expect_ok((yield Command(f"create function {_word(function)}\r")))
+
+    @call
+    def drop_function(self, function: str) -> Dialogue[None]:
+        """Forget a function and the jobs that wait for it; ServerError while it has workers."""
+        _expect_ok((yield Command(f"drop function {_word(function)}")))
+
+    @call
+    def verbosity(self, level: str | None = None) -> Dialogue[str]:
+        """How much the server logs, in gearmand's words: FATAL, ALERT, …, INFO, DEBUG.
+
+        With a `level` it is changed first; gearmand itself does not do that.
+        """
+        return _value((yield Command("verbose" if level is None else f"verbose {_word(level)}")))
 
     @call
     def version(self) -> Dialogue[str]:
@@ -118,8 +173,7 @@ class Conversation:
             if type != p.TEXT:
                 raise MalformedPacketError(f"{p.name_of(type)} came, and a line was expected")
             if not self.lines and line.startswith(b"ERR "):
-                _, code, *text = text_of(line).split(" ", 2)
-                raise ServerError(code, text[0].replace("+", " ") if text else "")
+                raise _refusal(text_of(line).removeprefix("ERR ").strip())
             if self._command.is_list and line == END:
                 self.done = True
                 return
@@ -284,6 +338,12 @@ async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamW
     reader, writer = await asyncio.open_connection(address.host, address.port)
     tune(writer.get_extra_info("socket"))
     return reader, writer
+
+
+def _refusal(told: str) -> ServerError:
+    """What follows `ERR`: a code and a sentence, or a sentence alone."""
+    code, _, text = told.partition(" ")
+    return ServerError(code, text.replace("+", " ")) if code.isupper() else ServerError("ERR", told)
 
 
 def _value(lines: list[bytes]) -> str:

@@ -83,7 +83,7 @@ def set_level(word: bytes) -> None:
     """Log from now on what is at least as important as one of gearmand's words says."""
     level = {"FATAL": "CRITICAL", "ALERT": "CRITICAL", "NOTICE": "INFO"}.get(word.decode(), word.decode())
     logging.getLogger().setLevel(level)
-    _log.log(logging.getLevelName(level), "what is logged was changed", level=level.lower())
+    _log.info("what is logged was changed", least=level.lower())
 
 
 @contextlib.contextmanager

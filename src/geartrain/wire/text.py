@@ -41,6 +41,25 @@ class WorkerStatus(NamedTuple):
     functions: tuple[str, ...]
 
 
+class PriorityStatus(NamedTuple):
+    """One line of `prioritystatus`: a function, its jobs that wait, by priority, and its workers."""
+
+    function: str
+    high: int
+    normal: int
+    low: int
+    workers: int
+
+
+class JobLine(NamedTuple):
+    """One line of `show jobs`: a job, how often it lost its worker, and what is special about it."""
+
+    handle: str
+    returns: int
+    cancelled: bool
+    background: bool
+
+
 def text_of(name: bytes) -> str:
     """Bytes of a name as text."""
     return name.decode("utf-8", "surrogateescape")
@@ -79,3 +98,32 @@ def parse_workers(lines: Iterable[bytes]) -> list[WorkerStatus]:
         except ValueError:
             raise MalformedPacketError(f"not a line of `workers`: {line!r}") from None
     return rows
+
+
+def parse_priority_status(lines: Iterable[bytes]) -> list[PriorityStatus]:
+    """Read the answer to `prioritystatus`, given without its last line `.`."""
+    rows: list[PriorityStatus] = []
+    for line in lines:
+        try:
+            name, high, normal, low, workers = line.rsplit(b"\t", 4)
+            rows.append(PriorityStatus(text_of(name), int(high), int(normal), int(low), int(workers)))
+        except ValueError:
+            raise MalformedPacketError(f"not a line of `prioritystatus`: {line!r}") from None
+    return rows
+
+
+def parse_jobs(lines: Iterable[bytes]) -> list[JobLine]:
+    """Read the answer to `show jobs`, given without its last line `.`."""
+    rows: list[JobLine] = []
+    for line in lines:
+        try:
+            handle, returns, cancelled, background = line.split(b"\t")
+            rows.append(JobLine(text_of(handle), int(returns), cancelled == b"1", background == b"1"))
+        except ValueError:
+            raise MalformedPacketError(f"not a line of `show jobs`: {line!r}") from None
+    return rows
+
+
+def parse_uniques(lines: Iterable[bytes]) -> list[str]:
+    """Read the answer to `show unique jobs`; later versions of gearmand put the handle behind the unique."""
+    return [text_of(line.partition(b"\t")[0]) for line in lines]
