@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The others of gearmand's options are taken, too, and have no effect; the log says why.\n\n"
         "Examples:\n"
         "  geartrain gearmand --port=4730 --listen=127.0.0.1 --log-file=stderr\n"
-        "  geartrain gearmand -d --pid-file=/run/gearmand.pid -q libsqlite3 --libsqlite3-db=/var/lib/queue.db",
+        "  geartrain gearmand -d --pid-file=/run/gearmand.pid -q libsqlite3 --libsqlite3-db=queue.db",
     )
     add = parser.add_argument
     add("-b", "--backlog", type=int, help="connections that the kernel holds until they are accepted")
