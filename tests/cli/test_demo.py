@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,14 @@ def test_large_numbers_are_exact() -> None:
         f"{big}+1 = {int(big) + 1}",
         f"{big}-0.{'1' * 50} = {int(big) - 1}.{'8' * 49}9",
     ]
+
+
+def test_what_lies_in_the_working_directory_is_not_imported(tmp_path: Path) -> None:
+    for name in ("decimal.py", "geartrain.py", "random.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong file')\n")
+    command = [sys.executable, "-P", "-m", "geartrain", "demo"]
+    done = subprocess.run(command, input="8/2", capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "8/2 = 4\n", "")
 
 
 def test_what_is_no_operation_gets_a_sentence_and_the_rest_is_answered() -> None:

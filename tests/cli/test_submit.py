@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import subprocess
 import time
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, geartrain
 
-from .command import Terminal, run, run_bytes, start, waiting
+from .command import GEARTRAIN, Terminal, run, run_bytes, start, waiting
 
 
 def test_the_result_is_printed_byte_for_byte(stage: JobServer) -> None:
@@ -113,6 +114,17 @@ def test_lines_end_when_the_server_is_gone() -> None:
         server.process.kill()
         assert command.wait(30) == 3
         assert command.stderr.count("geartrain: ") == 1
+
+
+def test_closed_streams_and_a_reader_that_goes_away_do_no_harm(stage: JobServer) -> None:
+    command = shlex.join([*GEARTRAIN, "submit", "reverse", "--server", stage.address])
+    for line, out, code in (
+        (f"{command} --lines <&-", "", 0),
+        (f"{command} abc >&-", "", 0),
+        (f"yes abc | {command} --lines | head -2", "cba\ncba\n", 0),
+    ):
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30)
+        assert (done.stdout, done.stderr, done.returncode) == (out, "", code), line
 
 
 def test_json_tells_everything_of_each_job(stage: JobServer) -> None:

@@ -5,6 +5,7 @@ A family's file imports what it runs with inside its functions, so that no comma
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -53,9 +54,12 @@ def geartrain(
 
 def main() -> None:
     """Run the command that `sys.argv` names, and exit with its code."""
-    # Names on the wire are bytes: those that are not UTF-8 leave as they came.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:  # started with it closed
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, TextIOWrapper):
+            # Names on the wire are bytes: those that are not UTF-8 leave as they came.
             stream.reconfigure(errors="surrogateescape")
     try:
         app()

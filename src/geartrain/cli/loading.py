@@ -42,8 +42,9 @@ def load_worker(target: str) -> Worker:
 
 
 def _import(name: str) -> ModuleType:
-    # What `python worker.py` would see first; the command itself lives elsewhere.
-    sys.path.insert(0, os.getcwd())
+    # What `python worker.py` would see first, unless Python was told not to (-P).
+    if not sys.flags.safe_path:
+        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(name)
     except Exception as error:
