@@ -13,6 +13,7 @@ import structlog
 
 from ..errors import ConfigError
 from . import systemd
+from .memory import Memory
 from .options import ServerOptions
 from .report import report
 from .server import Server, new_event_loop
@@ -39,6 +40,7 @@ def serve(
     chosen = options or ServerOptions()
 
     async def main() -> None:
+        memory = Memory()
         server = Server(chosen)
         loop = asyncio.get_running_loop()
 
@@ -61,7 +63,14 @@ def serve(
         server.broker.verbosity = chosen.log.level.upper().encode()
         server.broker.on_verbosity = set_level
         become(chosen.user)
-        server.on_tick = systemd.Watchdog().tick
+        memory.begin(server.now)
+        watchdog = systemd.Watchdog()
+
+        def tick() -> None:
+            watchdog.tick()
+            memory.look(server.now, len(server.broker.jobs), server.broker.jobs.bytes)
+
+        server.on_tick = tick
         for number, act in (
             (signal.SIGTERM, end),
             (signal.SIGINT, end),
