@@ -19,7 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import Parameter
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Final, Protocol, get_args, get_origin, get_type_hints
 
 from .codecs import JSON, Arguments, Codec
 from .errors import ArgumentError, ResultError
@@ -35,6 +35,12 @@ _ANY_NUMBER: Final = Parameter.VAR_POSITIONAL
 _BY_POSITION: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 _Decoder = Callable[[Any], Any]
+
+
+class JobParameter(Protocol):
+    """What the class of the job is known by here: the worker's `Job`, which callers need not import."""
+
+    stands_for_the_job: ClassVar[bool]
 
 
 class Signature:

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..client.progress import Bar
 from ..errors import ConnectionLostError, JobException, NoServersError
 from .exits import ExitCode, code_of, complain
 from .output import on_terminal, printable, show_json
-from .progress import Bar
 
 if TYPE_CHECKING:
     from ..client import Task

@@ -112,7 +112,7 @@ def _lines() -> Iterator[str]:
 
 def _answer(line: str, client: Client, environment: Environment) -> None:
     """Submit every operation of a line, and show the answers in the order of the questions."""
-    waiting: deque[tuple[Operation, JobFuture] | Unreadable] = deque()
+    waiting: deque[tuple[Operation, JobFuture[bytes]] | Unreadable] = deque()
     for item in read_operations(line):
         if len(waiting) == AT_ONCE:
             _show_answer(waiting.popleft(), environment)
@@ -124,7 +124,7 @@ def _answer(line: str, client: Client, environment: Environment) -> None:
         _show_answer(waiting.popleft(), environment)
 
 
-def _show_answer(item: tuple[Operation, JobFuture] | Unreadable, environment: Environment) -> None:
+def _show_answer(item: tuple[Operation, JobFuture[bytes]] | Unreadable, environment: Environment) -> None:
     if isinstance(item, Unreadable):
         typer.echo(f"{item.text}: {WANTED}")
         return
@@ -142,7 +142,7 @@ def _show_answer(item: tuple[Operation, JobFuture] | Unreadable, environment: En
         typer.echo(f"{operation.text} = {typer.style(result.decode(), bold=True)}")
 
 
-def _result(future: JobFuture, operation: Operation, environment: Environment) -> bytes:
+def _result(future: JobFuture[bytes], operation: Operation, environment: Environment) -> bytes:
     deadline = time.monotonic() + ANSWER_WITHIN
     while True:
         try:

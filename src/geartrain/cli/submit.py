@@ -117,9 +117,9 @@ def submit(
     when = _time(at) if at else None
 
     from ..client import Client, Task, TaskSet
+    from ..client.progress import Bar
     from .answers import Answers
     from .lines import Lines
-    from .progress import Bar
 
     def add(workload: bytes, line: int = 0) -> None:
         for name in functions:

@@ -5,15 +5,19 @@ from .admin import Admin, AsyncAdmin
 from .asynchronous import AsyncClient
 from .blocking import Client
 from .futures import AsyncJobFuture, JobFuture
+from .results import AsyncResults, Results
 from .task import JobStatus, Priority, Task, TaskState
 from .taskset import AsyncTaskSet, TaskSet
+from .typed import AsyncTypedFunction, TypedFunction
 
 __all__ = [
     "Admin",
     "AsyncAdmin",
     "AsyncClient",
     "AsyncJobFuture",
+    "AsyncResults",
     "AsyncTaskSet",
+    "AsyncTypedFunction",
     "Client",
     "FunctionStatus",
     "JobFuture",
@@ -21,8 +25,10 @@ __all__ = [
     "JobStatus",
     "Priority",
     "PriorityStatus",
+    "Results",
     "Task",
     "TaskSet",
     "TaskState",
+    "TypedFunction",
     "WorkerStatus",
 ]

@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar, cast
 
 from ..sockets import tune
 from .calls import Calls
+from .functions import AsyncFunctions
 from .futures import AsyncJobFuture
 from .link import UP, Link
 from .steps import Awaited, Steps, Wait, plain_methods
@@ -65,7 +66,7 @@ class Channel(asyncio.Protocol):
 
 
 @plain_methods
-class AsyncClient(Calls["AsyncJobFuture"], Awaited):
+class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     """Submits jobs and waits for them, as `Client`, in asyncio: the same names, awaited.
 
         async with AsyncClient("127.0.0.1:4730") as client:
@@ -123,10 +124,7 @@ class AsyncClient(Calls["AsyncJobFuture"], Awaited):
 
     async def _changed(self, step: Wait) -> None:
         loop = asyncio.get_running_loop()
-        if not self._settling:
-            # At the end of this turn of the loop, so that what others have to send goes along.
-            self._settling = True
-            loop.call_soon(self._settle)
+        self._settle_soon(loop)
         watched = step.watched
         waiter = loop.create_future()
         if watched._waiters is None:
@@ -145,6 +143,17 @@ class AsyncClient(Calls["AsyncJobFuture"], Awaited):
                 watched._waiters.remove(waiter)
 
     # Doing what the engine asks for
+
+    def _start(self, task: Task) -> None:
+        """Submit a task without waiting for anything."""
+        self._engine.submit(task, self._now())
+        self._settle_soon(asyncio.get_running_loop())
+
+    def _settle_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._settling:
+            # At the end of this turn of the loop, so that what others have to send goes along.
+            self._settling = True
+            loop.call_soon(self._settle)
 
     def _settle(self) -> None:
         """Open, close, write and wake what the engine wants opened, closed, written and woken."""
@@ -237,8 +246,8 @@ class AsyncClient(Calls["AsyncJobFuture"], Awaited):
         self._timer = None
         self._timer_at = 0.0
 
-    def _future(self, task: Task) -> AsyncJobFuture:
-        return AsyncJobFuture(self, task)
+    def _future(self, task: Task, progress: bool) -> AsyncJobFuture[bytes]:
+        return AsyncJobFuture(self, task, bytes, progress)
 
     def _guard(self) -> AbstractContextManager[object]:
         return nullcontext()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
@@ -12,7 +13,7 @@ from ..wire.address import parse_address
 from .engine import Engine
 from .link import Link, Question
 from .steps import Steps, Wait
-from .task import Task, TaskState
+from .task import WAITING, Task, TaskState
 
 F = TypeVar("F")
 
@@ -82,6 +83,8 @@ class BaseClient(Generic[F]):
             probe_timeout=probe_timeout,
             wall_offset=time.time() - time.monotonic(),
         )
+        self.context: Callable[[], Mapping[str, str]] | None = None
+        """Called for each call of a typed function: what it returns travels around the arguments."""
         self._prepare()
 
     def __repr__(self) -> str:
@@ -100,6 +103,22 @@ class BaseClient(Generic[F]):
             self._engine.abandon(task, self._now())
             raise
         if task.failure is not None:
+            raise task.failure
+
+    def _send(self, task: Task) -> Steps[None]:
+        """Submit a task for a future and wait until it is on its way."""
+        task._chunks = deque()
+        self._engine.submit(task, self._now())
+        deadline = self._deadline(task.timeout)
+        try:
+            while task.state is WAITING:
+                if self._passed(deadline):
+                    raise WaitTimeoutError(f"{task.function}: not sent in time")
+                yield Wait(task, deadline, sending=True)
+        except BaseException:
+            self._engine.abandon(task, self._now())
+            raise
+        if isinstance(task.failure, NoServersError):
             raise task.failure
 
     def _ask_around(
@@ -180,7 +199,7 @@ class BaseClient(Generic[F]):
     def _prepare(self) -> None:
         raise NotImplementedError
 
-    def _future(self, task: Task) -> F:
+    def _future(self, task: Task, progress: bool) -> F:
         raise NotImplementedError
 
     def _guard(self) -> AbstractContextManager[object]:

@@ -14,6 +14,7 @@ from typing import Final, Self, TypeVar
 
 from .calls import Calls
 from .channel import NOTHING, Alarm, Channel, reason_of
+from .functions import Functions
 from .futures import JobFuture
 from .link import CONNECTING, UP, Link
 from .steps import Blocking, Steps, Wait, plain_methods
@@ -33,7 +34,7 @@ _WRITE: Final = select.POLLOUT
 
 
 @plain_methods
-class Client(Calls["JobFuture"], Blocking):
+class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
     """Submits jobs and waits for them, blocking the thread that calls.
 
         with Client("127.0.0.1:4730") as client:
@@ -62,6 +63,16 @@ class Client(Calls["JobFuture"], Blocking):
         return self
 
     def __exit__(
+        self, type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # In a coroutine it may be used too: its futures and results can be awaited.
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
         self, type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
@@ -344,8 +355,8 @@ class Client(Calls["JobFuture"], Blocking):
         self._engine.forget("the process was forked", self._now())
         self._engine.news.clear()
 
-    def _future(self, task: Task) -> JobFuture:
-        return JobFuture(self, task)
+    def _future(self, task: Task, progress: bool) -> JobFuture[bytes]:
+        return JobFuture(self, task, bytes, progress)
 
     def _guard(self) -> AbstractContextManager[object]:
         return self._lock

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import datetime
 from typing import Final, TypeVar
 
-from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError, WaitTimeoutError
+from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError
 from ..wire import packets as p
 from ..wire.codec import arguments
 from .base import BaseClient
 from .numbers import number
-from .steps import Steps, Wait, call
-from .task import WAITING, JobStatus, Priority, Task, Workload
+from .steps import Steps, call
+from .task import JobStatus, Priority, Task, Workload
 
 F = TypeVar("F")
 
@@ -73,6 +72,7 @@ class Calls(BaseClient[F]):
         priority: Priority | str = Priority.NORMAL,
         retry_count: int = 0,
         timeout: float | None = None,
+        progress: bool = False,
     ) -> Steps[F]:
         """Send one foreground job and return a future for its result, without waiting for an answer.
 
@@ -81,6 +81,8 @@ class Calls(BaseClient[F]):
 
         Args:
             timeout: seconds that the job may take before the future ends with WaitTimeoutError.
+            progress: while the future's result is waited for, show how far the worker says that it is, with a
+                bar on standard error if that is a terminal.
             others: as for `run`.
 
         Raises:
@@ -93,20 +95,8 @@ class Calls(BaseClient[F]):
         task = Task(
             function, workload, unique=unique, priority=priority, retry_count=retry_count, timeout=timeout
         )
-        task._chunks = deque()
-        self._engine.submit(task, self._now())
-        deadline = self._deadline(timeout)
-        try:
-            while task.state is WAITING:
-                if self._passed(deadline):
-                    raise WaitTimeoutError(f"{function}: not sent in time")
-                yield Wait(task, deadline, sending=True)
-        except BaseException:
-            self._engine.abandon(task, self._now())
-            raise
-        if isinstance(task.failure, NoServersError):
-            raise task.failure
-        return self._future(task)
+        yield from self._send(task)
+        return self._future(task, progress)
 
     @call
     def background(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import GeartrainError
-from .steps import Awaited, Blocking, Steps, call, plain_methods
+from .progress import REDRAW_AFTER, Bar
+from .steps import Awaited, Blocking, Steps, Wait, call, plain_methods
 from .task import CREATED, RUNNING, JobStatus, Task, TaskState
 
 if TYPE_CHECKING:
@@ -15,15 +17,21 @@ if TYPE_CHECKING:
     from .blocking import Client  # noqa: F401
 
 X = TypeVar("X", bound="BaseClient[Any]")
+R = TypeVar("R")
 
 
-class BaseFuture(Generic[X]):
-    """What `JobFuture` and `AsyncJobFuture` have in common."""
+class BaseFuture(Generic[X, R]):
+    """What `JobFuture` and `AsyncJobFuture` have in common.
 
-    __slots__ = ("_client", "_shell", "task")
+    `R` is what a result is: bytes, or what a typed function's caller is to have of them.
+    """
 
-    def __init__(self, client: X, task: Task) -> None:
+    __slots__ = ("_client", "_decode", "_progress", "_shell", "task")
+
+    def __init__(self, client: X, task: Task, decode: Callable[[bytes], R], progress: bool = False) -> None:
         self._client = client
+        self._decode = decode
+        self._progress = progress
         self._shell: Any = client
         self.task = task
         """The task behind it, with its times and everything else that is known."""
@@ -34,7 +42,7 @@ class BaseFuture(Generic[X]):
         )
 
     @call
-    def result(self, timeout: float | None = None) -> Steps[bytes]:
+    def result(self, timeout: float | None = None) -> Steps[R]:
         """Wait for the job's result and return it.
 
         Args:
@@ -47,9 +55,10 @@ class BaseFuture(Generic[X]):
             NoServersError: its server was lost, and no other could be reached.
             WaitTimeoutError: `timeout` seconds, or those that the job itself was given, have passed.
             ClosedError: the client was closed, or `cancel` was called.
+            ResultError: the result is not what the typed function declares.
         """
         yield from self._ended(timeout)
-        return self._client._outcome(self.task)
+        return self._decode(self._client._outcome(self.task))
 
     @call
     def exception(self, timeout: float | None = None) -> Steps[GeartrainError | None]:
@@ -122,16 +131,36 @@ class BaseFuture(Generic[X]):
         return task._chunks.popleft()
 
     def _ended(self, timeout: float | None) -> Steps[None]:
-        deadline = self._client._deadline(timeout)
-        while not self.task.done:
-            yield from self._client._wait(self.task, deadline, "no result")
+        task, deadline = self.task, self._client._deadline(timeout)
+        if self._progress and not task.done:
+            yield from self._ended_with_bar(deadline)
+        while not task.done:
+            yield from self._client._wait(task, deadline, "no result")
+
+    def _ended_with_bar(self, deadline: float | None) -> Steps[None]:
+        client, task, bar = self._client, self.task, Bar(transient=False)
+        try:
+            while not task.done and not client._passed(deadline):
+                bar.draw(task.function, task.numerator, task.denominator)
+                redraw = client._now() + REDRAW_AFTER
+                yield Wait(task, redraw if deadline is None else min(deadline, redraw))
+        finally:
+            total = task.denominator or 1
+            bar.draw(task.function, total if task.done else task.numerator, total, last=True)
+            bar.clear()
 
 
 @plain_methods
-class JobFuture(BaseFuture["Client"], Blocking):
-    """A foreground job that `Client.submit` has queued. It may be asked from any thread."""
+class JobFuture(BaseFuture["Client", R], Blocking):
+    """A foreground job that `Client.submit` has queued. It may be asked from any thread.
+
+    In a coroutine `await future` gives its result; meanwhile a thread waits for it.
+    """
 
     __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return asyncio.to_thread(self.result).__await__()
 
     def data(self, timeout: float | None = None) -> Iterator[bytes]:
         """Iterate over the data that the worker sends before its result, as it comes, each piece once.
@@ -147,12 +176,12 @@ class JobFuture(BaseFuture["Client"], Blocking):
 
 
 @plain_methods
-class AsyncJobFuture(BaseFuture["AsyncClient"], Awaited):
+class AsyncJobFuture(BaseFuture["AsyncClient", R], Awaited):
     """A foreground job that `AsyncClient.submit` has queued. `await future` gives its result."""
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, Any, bytes]:
+    def __await__(self) -> Generator[Any, Any, R]:
         return self.result().__await__()
 
     async def data(self, timeout: float | None = None) -> AsyncIterator[bytes]:  # noqa: ASYNC109

@@ -55,7 +55,9 @@ class Life:
         group = task._group
         if group is not None:
             group.remaining -= 1
-            if not group.remaining and group._waiters is not None:
+            if group.ended is not None:
+                group.ended.append(task)
+            if group._waiters is not None and (not group.remaining or group.ended is not None):
                 self._wake(group)
 
     def _call(self, task: Task, name: str, *args: object) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import NoServersError
 from .group import Group
+from .progress import REDRAW_AFTER, Bar, part_of
 from .steps import Awaited, Blocking, Invoke, Steps, Wait, call, plain_methods
 from .task import CREATED, NEW, SUCCEEDED, Task
 
@@ -48,7 +49,7 @@ class BaseTaskSet(Generic[X]):
         return task
 
     @call
-    def wait(self, timeout: float | None = None) -> Steps[bool]:
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> Steps[bool]:
         """Send what was added and wait until all tasks have ended; says whether all of them succeeded.
 
         The tasks of a set are written one after the other without waiting for answers between them, so
@@ -59,6 +60,8 @@ class BaseTaskSet(Generic[X]):
             timeout: seconds to wait at most; 0 only does what can be done at once. When they have passed the
                 tasks that are left go on, and another `wait` goes on waiting for them. None leaves it to the
                 client's `timeout` and those of the tasks.
+            progress: show a bar on standard error, if that is a terminal: tasks that have ended, and the
+                parts of which the workers have told.
 
         Returns:
             True if every foreground task has a result and every background task was acknowledged. False if
@@ -67,8 +70,23 @@ class BaseTaskSet(Generic[X]):
         Raises:
             NoServersError: a task was given up since no job server could be reached.
         """
+        deadline = self._client._deadline(timeout)
+        bar = Bar(transient=False) if progress else None
+        try:
+            if not (yield from self._ended(deadline, bar)):
+                return False
+        finally:
+            if bar is not None:
+                bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks), last=True)
+                bar.clear()
+        failures = [task.failure for task in self.tasks if task.failure is not None]
+        for failure in failures:
+            if isinstance(failure, NoServersError):
+                raise failure
+        return all(task.state is SUCCEEDED or task.state is CREATED for task in self.tasks)
+
+    def _ended(self, deadline: float | None, bar: Bar | None) -> Steps[bool]:
         client, group = self._client, self._group
-        deadline = client._deadline(timeout)
         looked = False
         while True:
             if self._new:
@@ -79,17 +97,17 @@ class BaseTaskSet(Generic[X]):
             if self._new:
                 continue
             if not group.remaining:
-                break
+                return True
             # With a time-out of zero, too, what can be done at once is done.
             if looked and client._passed(deadline):
                 return False
-            yield Wait(group, deadline)
             looked = True
-        failures = [task.failure for task in self.tasks if task.failure is not None]
-        for failure in failures:
-            if isinstance(failure, NoServersError):
-                raise failure
-        return all(task.state is SUCCEEDED or task.state is CREATED for task in self.tasks)
+            if bar is None:
+                yield Wait(group, deadline)
+            else:
+                bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks))
+                redraw = client._now() + REDRAW_AFTER
+                yield Wait(group, redraw if deadline is None else min(deadline, redraw))
 
 
 @plain_methods

@@ -25,7 +25,7 @@ class Job:
 
     __slots__ = ("_function", "_handle", "_reducer", "_sink", "_unique", "workload")
 
-    stands_for_the_job: ClassVar = True
+    stands_for_the_job: ClassVar[bool] = True
 
     workload: bytes
     """What the client submitted."""

@@ -1,0 +1,1 @@
+"""What a Python program has of it all: typed functions, map, executors, progress; on real servers."""
