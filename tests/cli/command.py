@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -106,17 +106,24 @@ def _environment(server: JobServer | None) -> dict[str, str]:
 
 
 class Terminal:
-    """The command at a terminal: what it shows is read, and keys can be pressed. A context manager."""
+    """The command at a terminal: what it shows is read, and keys can be pressed. A context manager.
+
+    `program` is what `arguments` are for, if it is not the command.
+    """
 
     def __init__(
-        self, *arguments: str, server: JobServer | None = None, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        program: Sequence[str] = GEARTRAIN,
+        server: JobServer | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
         try:
             # A session of its own with this terminal, so that Ctrl-C is a signal for it.
             self.popen = subprocess.Popen(
-                ["setsid", "--ctty", *GEARTRAIN, *arguments],
+                ["setsid", "--ctty", *program, *arguments],
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,

@@ -84,6 +84,10 @@ def test_each_line_is_a_job_and_the_results_come_in_their_order(stage: JobServer
     assert done.out.splitlines() == [line[::-1] for line in lines]
 
 
+def test_a_line_without_a_result_is_a_line_without_text(stage: JobServer) -> None:
+    assert run("submit", "reverse", "--lines", stdin="ab\n\ncd\n", server=stage).out == "ba\n\ndc\n"
+
+
 def test_a_line_that_fails_is_named_and_the_others_are_done(stage: JobServer) -> None:
     done = run("submit", "odd", "--lines", stdin="2\n3\n4\n", server=stage)
     assert done == (1, "2\n4\n", "geartrain: line 2: odd: exception: 3 is odd\n")
@@ -222,6 +226,14 @@ def test_on_a_terminal_a_bar_shows_the_status_and_goes_away(stage: JobServer) ->
         shown = terminal.text
     assert "geartrain: chatty: warning: mind the gap\n" in shown
     assert shown.endswith("two\nthree\n")
+
+
+def test_a_bar_shows_how_many_lines_are_done_while_the_results_go_to_a_file(stage: JobServer) -> None:
+    line = f"seq 1 9 | sed s/.*/0.1/ | {shlex.join(GEARTRAIN)} submit nap --lines > /dev/null"
+    with Terminal(program=("sh", "-c", line), server=stage) as terminal:
+        terminal.wait_for("/9 0:00:0")
+        assert terminal.wait() == 0
+        assert "jobs ━" in terminal.text
 
 
 def test_on_a_terminal_a_result_ends_its_line(stage: JobServer) -> None:

@@ -25,6 +25,7 @@ class Answer:
         self.line = line
         self.data: list[bytes] = []
         self.warnings: list[bytes] = []
+        self.shown = False
         self.ended = False
 
     @property
@@ -89,6 +90,7 @@ class Answers:
     def _data(self, answer: Answer, data: bytes) -> None:
         if answer is self._waiting[0] and not self._as_json:
             self._write(answer, data)
+            sys.stdout.flush()
         else:
             answer.data.append(data)
 
@@ -115,7 +117,8 @@ class Answers:
                 for data in head.data:
                     self._write(head, data)
                 head.data.clear()
-            if answer.line:
+            sys.stdout.flush()
+            if answer.line and not on_terminal():  # there the answers themselves show how far it is
                 self._bar.draw("jobs", self.done, self.done + len(self._waiting))
         self._on_end(answer.task)
 
@@ -135,7 +138,8 @@ class Answers:
             if task.background:
                 self._write(answer, task.handle.encode("utf-8", "surrogateescape") if not failure else b"")
             self._write(answer, task.result or b"")
-            if self._apart and not self._new_line:
+            empty = answer.line and not answer.shown and failure is None
+            if empty or (self._apart and not self._new_line):
                 self._write(answer, b"\n")
             if failure is not None and not (self.lost and isinstance(failure, NoServersError)):
                 kind = "exception: " if isinstance(failure, JobException) else ""
@@ -148,15 +152,16 @@ class Answers:
     def _write(self, answer: Answer, data: bytes) -> None:
         if not data:
             return
-        self._bar.clear()
+        if on_terminal():
+            self._bar.clear()
         if self._label:
             label = answer.task.function.encode("utf-8", "surrogateescape") + b": "
             lines = data.splitlines(keepends=True)
             parts = [label + line for line in lines]
             data = b"".join(parts if self._new_line else [lines[0], *parts[1:]])
         self._new_line = data.endswith(b"\n")
+        answer.shown = True
         sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
 
     def _complain(self, sentence: str) -> None:
         self._bar.clear()

@@ -39,9 +39,9 @@ class Bar:
         if self._progress is None:
             self._progress = _new_progress(self._transient)
             self._progress.add_task(text)
-        if not self._up and not self._start():
-            return
-        self._progress.update(self._progress.task_ids[0], completed=done, total=total or None, refresh=True)
+        self._progress.update(self._progress.task_ids[0], completed=done, total=total or None)
+        if self._up or self._start():
+            self._progress.refresh()
 
     def clear(self) -> None:
         """Take it off the terminal, or leave it as it is; the next drawing brings it back."""
