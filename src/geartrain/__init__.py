@@ -43,6 +43,7 @@ from .errors import (
     ProtocolError,
     ResultError,
     ServerError,
+    TimeLimitError,
     WaitTimeoutError,
 )
 from .version import __version__
@@ -108,6 +109,7 @@ __all__ = [
     "Task",
     "TaskSet",
     "TaskState",
+    "TimeLimitError",
     "TypedFunction",
     "WaitTimeoutError",
     "Worker",

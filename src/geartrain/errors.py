@@ -22,6 +22,7 @@ __all__ = [
     "ProtocolError",
     "ResultError",
     "ServerError",
+    "TimeLimitError",
     "WaitTimeoutError",
 ]
 
@@ -158,6 +159,14 @@ class JobException(JobError):  # noqa: N818 - Gearman's own word
     def __init__(self, data: bytes, handle: str = "") -> None:
         super().__init__(data.decode("utf-8", "replace"), handle)
         self.data = data
+
+
+class TimeLimitError(JobError):
+    """A job went past its function's time limit (`limit`, in seconds); the client is told this message."""
+
+    def __init__(self, limit: float, handle: str = "") -> None:
+        super().__init__(f"the job went past its time limit of {limit:g} seconds", handle)
+        self.limit = limit
 
 
 class JobLostError(JobError):

@@ -13,6 +13,7 @@ from typing import Final, Never
 from ..errors import ConnectionLostError, JobLostError, ProtocolError
 from ..wire.codec import request_head
 from .engine import Assignment, Engine
+from .job import Sink
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
@@ -24,7 +25,7 @@ _LARGE: Final = 64 * 1024
 """Bytes from which on a body is written from where it is, not copied behind its header."""
 
 
-class Connection:
+class Connection(Sink):
     """An open connection. After a `ConnectionLostError` it is of no use but to be closed.
 
     It belongs to the thread of its loop, except while a handler runs: then any thread may `send_event`.
@@ -148,6 +149,16 @@ class Connection:
             except ConnectionLostError as error:
                 reason = str(error)
         raise JobLostError(reason, handle.decode("utf-8", "surrogateescape"))
+
+    async def drain(self) -> None:
+        """Nothing to wait for: `send_event` waits by itself."""
+
+    def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
+        """Tell how a job has ended whose handler hangs, from another thread, and hang up."""
+        with contextlib.suppress(ConnectionLostError):
+            if self.end_events(handle):
+                self.send_end(type, handle, body, b"")
+                self.hang_up()
 
     def _send_packet(self, type: int, handle: bytes, body: bytes | None, follow: bytes) -> None:
         if body is None:

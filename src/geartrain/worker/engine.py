@@ -131,10 +131,11 @@ class Engine:
         return _GRABS[self._grab]
 
     def ended(self, handle: bytes) -> bool:
-        """A job in hand has ended; returns whether it is still ours and the server is to be told."""
+        """A job has ended; returns whether it was still ours and the server is to be told."""
+        ours = handle in self.running and not self.disowned
         self.running.discard(handle)
-        disowned, self.disowned = self.disowned, False
-        return not disowned
+        self.disowned = False
+        return ours
 
     def _differences(self, functions: Mapping[bytes, Function]) -> bytes:
         known = self.announced

@@ -14,6 +14,12 @@ class Sink(Protocol):
     def send_event(self, type: int, handle: bytes, body: bytes) -> None:
         """Send a packet about the job: its handle and the rest of the body."""
 
+    async def drain(self) -> None:
+        """Wait until what was sent is on its way."""
+
+    def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
+        """Send the end of a job whose handler hangs, from another thread, and then nothing more."""
+
 
 class Job:
     """A job in hand: what the client sent, and what can be told to it before the result.
@@ -90,6 +96,15 @@ class Job:
             JobLostError: the job is not this worker's any more (see `data`).
         """
         self._send(p.WORK_WARNING, _bytes(warning))
+
+    async def drain(self) -> None:
+        """In a coroutine: wait until the server has taken most of what was sent.
+
+        A coroutine that sends large parts awaits this between them, as with asyncio's streams. A plain
+        function has no need of it, its `data` waits by itself.
+        """
+        if self._sink is not None:
+            await self._sink.drain()
 
     def _send(self, type: int, body: bytes) -> None:
         if self._sink is None:

@@ -17,8 +17,10 @@ from ..wire import packets as p
 from ..wire.address import Address
 from ..wire.text import text_of
 from .engine import AWAKE, GRABBING, Assignment
-from .functions import Functions
+from .functions import Table
+from .hooks import Hooks
 from .job import Job
+from .limits import Watch, watched
 from .outcome import Outcome, outcome_of
 from .servers import Server, Servers
 
@@ -32,10 +34,18 @@ class Loop:
     """Does the jobs of a worker's functions in one thread, over connections of its own."""
 
     def __init__(
-        self, addresses: Sequence[Address], functions: Functions, client_id: str, connect_timeout: float
+        self,
+        addresses: Sequence[Address],
+        functions: Table,
+        client_id: str,
+        connect_timeout: float,
+        hooks: Hooks,
+        watch: Watch | None = None,
     ) -> None:
         self.done = 0
         """Jobs that were done."""
+        self._hooks = hooks
+        self._watch = watch
         self._functions = functions
         self._servers = Servers(addresses, functions, client_id, connect_timeout)
         # The server that a grab is out to. There is never more than one, so never a second job in hand.
@@ -55,6 +65,11 @@ class Loop:
         self._servers.wake()
 
     # From its own
+
+    def start(self) -> None:
+        """Have the hooks that are coroutine functions called, if there are coroutines to run."""
+        if any(function.is_coroutine for function in self._functions.table.values()):
+            self.finish(self._hooks.started_loop())
 
     def run(self, max_jobs: float = math.inf, timeout: float = math.inf) -> int:
         """Do jobs until there were `max_jobs`, or none came for `timeout` seconds, or `stop` was called.
@@ -78,6 +93,8 @@ class Loop:
         """Part from the servers: when they have read our last words, or at once."""
         self._servers.close(at_once)
         if self._runner is not None:
+            if not at_once:
+                self._runner.run(self._hooks.stopped_loop())
             self._runner.close()
             self._runner = None
 
@@ -139,7 +156,8 @@ class Loop:
             _log.error("a job of a function that was not announced", function=text_of(name))
             return p.WORK_FAIL, None
         job = Job(function.name, workload, handle, unique, reducer, server.connection)
-        return outcome_of(function, job, self._finish)
+        with watched(self._watch, function, job):
+            return outcome_of(function, job, self._hooks, self.finish)
 
     def _follow(self, server: Server, until: float) -> bytes:
         """What is written behind the end of a job: the next grab, if it is still this server's turn."""
@@ -154,7 +172,7 @@ class Loop:
             return b""
         return server.engine.follow()
 
-    def _finish(self, awaitable: Awaitable[object]) -> object:
+    def finish(self, awaitable: Awaitable[object]) -> object:
         """Bring a handler's coroutine to its end, on the loop that all of them share."""
         if self._runner is None:
             self._runner = asyncio.Runner()

@@ -17,7 +17,7 @@ from ..wire.address import Address
 from .connection import ANSWER_TIMEOUT, Connection
 from .dial import LONGEST_PAUSE, Backoff, Dial
 from .engine import AWAKE, PROBE, Engine
-from .functions import Function, Functions
+from .functions import Function, Table
 
 PROBE_INTERVAL: Final = 20.0
 """Seconds of silence after which a server is asked for a sign of life."""
@@ -61,7 +61,7 @@ class Servers:
     """
 
     def __init__(
-        self, addresses: Sequence[Address], functions: Functions, client_id: str, connect_timeout: float
+        self, addresses: Sequence[Address], functions: Table, client_id: str, connect_timeout: float
     ) -> None:
         self.awake: deque[Server] = deque()
         """Those that may have a job for us, the one whose turn it is first."""

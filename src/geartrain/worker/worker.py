@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import structlog
 
 from ..wire.address import parse_address
-from .functions import Function, Functions
+from .coroutines import CoroutineLoop
+from .functions import Function, Functions, Table
+from .hooks import ErrorHook, Hook, Hooks, JobHook
 from .job import Job
+from .limits import Watch
 from .logs import keep_off_stdout
 from .loop import Loop
 from .signals import StopAtOnce, stopped_by_signals
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("geartrain.worker")
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+HookT = TypeVar("HookT", bound=Hook)
+JobHookT = TypeVar("JobHookT", bound=JobHook)
+ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
 
 
 class Worker:
@@ -82,9 +88,12 @@ class Worker:
         self._client_id = client_id
         self._connect_timeout = connect_timeout
         self._functions = Functions(prefix)
+        self._hooks = Hooks()
+        # In a process of `geartrain work`: what stops handlers that run away.
+        self._watch: Watch | None = None
         # `run` may be called in several threads; each has a loop of its own.
         self._lock = threading.Lock()
-        self._loops: list[Loop] = []
+        self._loops: list[Loop | CoroutineLoop] = []
         self._stopped = False
         # The one that `work_one` goes on with.
         self._one: Loop | None = None
@@ -112,10 +121,20 @@ class Worker:
     def function(self, name: FunctionT) -> FunctionT: ...
     @overload
     def function(
-        self, name: str = "", *, timeout: float | None = None, codec: Codec | None = None
+        self,
+        name: str = "",
+        *,
+        timeout: float | None = None,
+        time_limit: float | None = None,
+        codec: Codec | None = None,
     ) -> Callable[[FunctionT], FunctionT]: ...
     def function(
-        self, name: str | FunctionT = "", *, timeout: float | None = None, codec: Codec | None = None
+        self,
+        name: str | FunctionT = "",
+        *,
+        timeout: float | None = None,
+        time_limit: float | None = None,
+        codec: Codec | None = None,
     ) -> FunctionT | Callable[[FunctionT], FunctionT]:
         """Make the decorated function a function of this worker, under its own name unless another is given.
 
@@ -126,7 +145,7 @@ class Worker:
 
         def register(function: FunctionT) -> FunctionT:
             own = getattr(function, "__name__", "")
-            self.register(given or own, function, timeout=timeout, codec=codec)
+            self.register(given or own, function, timeout=timeout, time_limit=time_limit, codec=codec)
             return function
 
         return register if isinstance(name, str) else register(name)
@@ -137,6 +156,7 @@ class Worker:
         function: Callable[..., Any],
         *,
         timeout: float | None = None,
+        time_limit: float | None = None,
         codec: Codec | None = None,
     ) -> None:
         """Do the jobs of a function from now on; while the worker runs, its servers are told at once.
@@ -152,13 +172,16 @@ class Worker:
                 over the server gives the job to another worker; this handler is not stopped, but its next
                 event raises `JobLostError` and its result is dropped. gearmand and Geartrain make it one
                 second at least; Gearman::Server takes the milliseconds for seconds. None: no limit.
+            time_limit: seconds after which the job fails: its client is told the `TimeLimitError`. A
+                coroutine is broken off wherever it awaits something. A plain function can't be; its limit
+                holds in `geartrain work`, which ends the process and starts another. None: no limit.
             codec: how a typed function's arguments and result travel, JSON unless another is given. Giving
                 one makes the function typed.
 
         Raises:
             TypeError: a typed function's parameters or annotations are not of a kind that can travel.
         """
-        self._functions.add(Function(name, handler_of(name, function, codec), timeout))
+        self._functions.add(Function(name, handler_of(name, function, codec), timeout, time_limit))
         self._wake()
 
     def unregister(self, name: str) -> None:
@@ -171,6 +194,47 @@ class Worker:
         """
         self._functions.remove(name)
         self._wake()
+
+    # Hooks
+
+    def on_start(self, hook: HookT) -> HookT:
+        """Call this before the first job: once in each process, to connect to a database and the like.
+
+        A coroutine function is called on each event loop that runs coroutines. What it raises ends the
+        worker before it has announced anything. Used as a decorator, as all hooks are.
+        """
+        self._hooks.start.append(hook)
+        return hook
+
+    def on_stop(self, hook: HookT) -> HookT:
+        """Call this after the last job, the counterpart of `on_start`; not when it stops at once."""
+        self._hooks.stop.append(hook)
+        return hook
+
+    def before_job(self, hook: JobHookT) -> JobHookT:
+        """Call this with each `Job`, in its thread or on its event loop, before its handler is called.
+
+        A plain function. What it raises, the job ends with.
+        """
+        self._hooks.before.append(hook)
+        return hook
+
+    def after_job(self, hook: JobHookT) -> JobHookT:
+        """Call this with each `Job` that has ended, well or not, before the server is told.
+
+        A plain function. What it raises is logged, as with `on_error`.
+        """
+        self._hooks.after.append(hook)
+        return hook
+
+    def on_error(self, hook: ErrorHookT) -> ErrorHookT:
+        """Call this with each `Job` that did not end well, and the exception that it ended with.
+
+        That may be a `JobFailed` or `JobException`, which a handler raises on purpose. After a
+        `TimeLimitError` of a plain function it is called on another thread, and `after_job` is not.
+        """
+        self._hooks.error.append(hook)
+        return hook
 
     # Working
 
@@ -189,16 +253,32 @@ class Worker:
         if not self._functions.table:
             _log.warning("the worker has no function yet, so there is no job for it")
         loop = self._new_loop()
-        at_once = True
         try:
             with stopped_by_signals(loop.stop):
-                done = loop.run(math.inf if max_jobs is None else max_jobs)
-                at_once = False
-                return done
+                return self._run(loop, math.inf if max_jobs is None else max_jobs)
         except StopAtOnce as stop:
             raise SystemExit(128 + stop.number) from None
-        finally:
-            self._part_from(loop, at_once)
+
+    async def run_async(self, concurrency: int = 100, max_jobs: int | None = None) -> int:
+        """Do jobs on the running event loop, many at a time; returns how many were done.
+
+        There is one connection for each server. A coroutine function's jobs run beside each other; those of a
+        plain function have a thread each, of the event loop's default executor, so they block nothing.
+
+        `stop` stops it when the jobs in hand are done. Cancelling it stops it at once: the handlers are
+        cancelled, and the servers give their jobs to other workers. Signals are the program's business.
+
+        Args:
+            concurrency: jobs that are done at a time, at most.
+            max_jobs: stop after so many jobs. None: go on.
+        """
+        if concurrency < 1:
+            raise ValueError(f"concurrency is one job or more at a time, not {concurrency}")
+        if max_jobs is not None and max_jobs < 0:
+            raise ValueError(f"max_jobs is a number of jobs, not {max_jobs}")
+        return await self._run_async(
+            self._new_coroutine_loop(self._functions, concurrency, math.inf if max_jobs is None else max_jobs)
+        )
 
     def work_one(self, timeout: float | None = None) -> bool:
         """Wait for one job and do it; returns whether there was one.
@@ -210,13 +290,15 @@ class Worker:
         """
         loop = self._one
         if loop is None:
-            loop = self._one = self._new_loop()
+            loop = self._new_loop()
+            self._start(loop)
+            self._one = loop
         try:
             return loop.run(1, math.inf if timeout is None else timeout) == 1
         except BaseException:
             # A job may be in hand: only closing the connection gives it back.
             self._one = None
-            self._part_from(loop, at_once=True)
+            self._end(loop, at_once=True)
             raise
 
     def stop(self) -> None:
@@ -233,7 +315,7 @@ class Worker:
         """Close the connections that `work_one` left open."""
         loop, self._one = self._one, None
         if loop is not None:
-            self._part_from(loop)
+            self._end(loop)
 
     def __enter__(self) -> Self:
         return self
@@ -243,20 +325,93 @@ class Worker:
     ) -> None:
         self.close()
 
-    def _new_loop(self) -> Loop:
+    # Loops
+
+    def _new_loop(self, functions: Table | None = None) -> Loop:
+        loop = Loop(
+            self._addresses,
+            functions or self._functions,
+            self._listed_as,
+            self._connect_timeout,
+            self._hooks,
+            self._watch,
+        )
+        self._add(loop)
+        return loop
+
+    def _new_coroutine_loop(
+        self, functions: Table, concurrency: int, max_jobs: float = math.inf
+    ) -> CoroutineLoop:
+        loop = CoroutineLoop(
+            self._addresses,
+            functions,
+            self._listed_as,
+            self._connect_timeout,
+            self._hooks,
+            self._watch,
+            concurrency,
+            max_jobs,
+        )
+        self._add(loop)
+        return loop
+
+    @property
+    def _listed_as(self) -> str:
+        return self._client_id or f"{socket.gethostname()}-{os.getpid()}"
+
+    def _add(self, loop: Loop | CoroutineLoop) -> None:
         keep_off_stdout()
-        client_id = self._client_id or f"{socket.gethostname()}-{os.getpid()}"
-        loop = Loop(self._addresses, self._functions, client_id, self._connect_timeout)
         with self._lock:
             self._loops.append(loop)
             if self._stopped:
                 loop.stop()
-        return loop
 
-    def _part_from(self, loop: Loop, at_once: bool = False) -> None:
+    def _run(self, loop: Loop, max_jobs: float = math.inf) -> int:
+        self._start(loop)
+        at_once = True
+        try:
+            done = loop.run(max_jobs)
+            at_once = False
+            return done
+        finally:
+            self._end(loop, at_once)
+
+    def _start(self, loop: Loop) -> None:
+        try:
+            self._hooks.started()
+            try:
+                loop.start()
+            except BaseException:
+                self._hooks.stopped(at_once=True)
+                raise
+        except BaseException:
+            self._part_from(loop)
+            loop.close(at_once=True)
+            raise
+
+    def _end(self, loop: Loop, at_once: bool = False) -> None:
+        self._part_from(loop)
+        loop.close(at_once)
+        self._hooks.stopped(at_once)
+
+    async def _run_async(self, loop: CoroutineLoop) -> int:
+        at_once = True
+        try:
+            self._hooks.started()
+            try:
+                await self._hooks.started_loop()
+                done = await loop.run()
+                at_once = False
+                await self._hooks.stopped_loop()
+                return done
+            finally:
+                self._hooks.stopped(at_once)
+        finally:
+            self._part_from(loop)
+
+    def _part_from(self, loop: Loop | CoroutineLoop) -> None:
         with self._lock:
             self._loops.remove(loop)
-        loop.close(at_once)
 
     def _wake(self) -> None:
         with self._lock:

@@ -1,0 +1,221 @@
+"""One open connection to a job server on an event loop, with several jobs in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from ..errors import JobLostError, ProtocolError
+from ..sockets import tune
+from ..wire.codec import request_head
+from ..wire.text import text_of
+from .connection import ANSWER_TIMEOUT, FAREWELL_TIMEOUT
+from .engine import AWAKE, GRABBING, PROBE, Assignment, Engine
+from .functions import Function
+from .job import Sink
+from .servers import PROBE_INTERVAL
+
+BACKLOG: Final = 16 * 1024 * 1024
+"""Bytes of events that a connection keeps for a server that is slow to take them."""
+
+
+class Owner(Protocol):
+    """Who is told of what happens on a link."""
+
+    def assigned(self, link: Link, assignment: Assignment) -> None:
+        """A job has come."""
+
+    def answered(self, link: Link) -> None:
+        """The server has said something; a grab may have been answered."""
+
+
+class Link(asyncio.Protocol, Sink):
+    """A connection; it is of no use any more as soon as `lost` is done, which holds the reason.
+
+    It belongs to its event loop; `send_event` may be called from any thread while a handler runs.
+    """
+
+    def __init__(self, engine: Engine, table: Mapping[bytes, Function], owner: Owner) -> None:
+        self.engine = engine
+        self.table = table
+        """The functions that the server was told of."""
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._transport: asyncio.Transport
+        self._heard = False
+        self._probed = False
+        self._check: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the server."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        connected = transport.get_extra_info("socket")
+        if connected.family != socket.AF_UNIX:
+            tune(connected)
+        self._probed = True  # the greeting ends with a probe
+        self._check = self._loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
+        transport.write(self.engine.connected(self.table))
+
+    def data_received(self, data: bytes) -> None:
+        """Act on what the server says."""
+        self._heard = True
+        engine = self.engine
+        try:
+            assignment = engine.receive(data)
+        except ProtocolError as error:
+            self.lose(str(error))
+            return
+        if engine.reply:
+            reply, engine.reply = engine.reply, b""
+            self._transport.write(reply)
+        if assignment is not None:
+            self._owner.assigned(self, assignment)
+        self._owner.answered(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is over."""
+        self.lose(_reason(error) if error else "the job server closed the connection")
+
+    def pause_writing(self) -> None:
+        """The server is slow to take what is sent."""
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        """It has taken most of it."""
+        self._room.set()
+
+    # What the worker says
+
+    @property
+    def awake(self) -> bool:
+        """Whether a grab may be sent."""
+        return self.engine.state == AWAKE and not self.lost.done()
+
+    @property
+    def grabbing(self) -> bool:
+        """Whether a grab is out."""
+        return self.engine.state == GRABBING and not self.lost.done()
+
+    def announce(self, table: Mapping[bytes, Function]) -> None:
+        """Tell the server which functions have changed. Not while a grab is out."""
+        self.table = table
+        changes = self.engine.announce(table)
+        if changes and not self.lost.done():
+            self._transport.write(changes)
+
+    def grab(self) -> None:
+        """Ask for a job."""
+        self._transport.write(self.engine.grab())
+
+    def end(self, type: int, handle: bytes, body: bytes | None, grab: bool) -> None:
+        """A job has ended: tell the server if it is still ours, and ask for another one."""
+        ours = self.engine.ended(handle)
+        if self.lost.done():
+            return
+        parts = [_packet(type, handle, body)] if ours else []
+        if grab and self.awake:
+            parts.append(self.engine.grab())
+        self._transport.writelines(parts)
+
+    def send_event(self, type: int, handle: bytes, body: bytes) -> None:
+        """Write an event of a running job. From another thread this waits while the server is slow to read.
+
+        Raises:
+            JobLostError: the job is not ours any more.
+            RuntimeError: the job has ended.
+            BufferError: a coroutine sends faster than the server reads, and does not `await job.drain()`.
+        """
+        if threading.get_ident() == self._thread:
+            self._send_event(type, handle, body)
+            if self._transport.get_write_buffer_size() > BACKLOG:
+                raise BufferError("the server is slow to read: await job.drain() between the parts")
+        else:
+
+            async def send() -> None:
+                self._send_event(type, handle, body)
+                await self.drain()
+
+            asyncio.run_coroutine_threadsafe(send(), self._loop).result()
+
+    def _send_event(self, type: int, handle: bytes, body: bytes) -> None:
+        engine = self.engine
+        name = text_of(handle)
+        if self.lost.done():
+            raise JobLostError(f"{engine.server}: {self.lost.result()}", name)
+        if handle not in engine.running:
+            raise RuntimeError("the job has ended, nothing more can be sent for it")
+        if engine.disowned:
+            raise JobLostError("the job server took the job away, its time was over", name)
+        self._transport.write(_packet(type, handle, body))
+
+    async def drain(self) -> None:
+        """Wait until the server has taken most of what was sent."""
+        if self._room.is_set() or self.lost.done():
+            return
+        await self._room.wait()
+
+    def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
+        """Tell how a job has ended while the event loop hangs; from another thread, and then nothing more.
+
+        Nothing is told if a part of another packet still waits to be written.
+        """
+        if self.lost.done() or self._transport.get_write_buffer_size() or not self.engine.ended(handle):
+            return
+        with contextlib.suppress(OSError):
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=socket.dup(descriptor)) as own:
+                own.settimeout(ANSWER_TIMEOUT)
+                own.sendall(_packet(type, handle, body))
+
+    # The end
+
+    def lose(self, reason: str) -> None:
+        """The connection is of no use; close it at once."""
+        if self._check is not None:
+            self._check.cancel()
+        if not self.lost.done():
+            self.lost.set_result(reason)
+            self._room.set()
+            self._transport.abort()
+
+    async def hang_up(self) -> None:
+        """Close when the server has read all that was written."""
+        if self.lost.done():
+            return
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            self._transport.write_eof()
+            await asyncio.wait_for(asyncio.shield(self.lost), FAREWELL_TIMEOUT)
+        self.lose("closed")
+
+    def _check_on_it(self) -> None:
+        """Notice a server that has stopped answering."""
+        if self._heard:
+            self._heard = self._probed = False
+            self._check = self._loop.call_later(PROBE_INTERVAL, self._check_on_it)
+        elif self._probed:
+            self.lose(f"no answer for {ANSWER_TIMEOUT:g} seconds")
+        else:
+            self._probed = True
+            self._transport.write(PROBE)
+            self._check = self._loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
+
+
+def _packet(type: int, handle: bytes, body: bytes | None) -> bytes:
+    if body is None:
+        return request_head(type, len(handle)) + handle
+    return b"%b%b\0%b" % (request_head(type, len(handle) + 1 + len(body)), handle, body)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or repr(error)
