@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         TypedFunction,
         WorkerStatus,
     )
-    from .worker import Job, Worker
+    from .worker import Job, Worker, current_job
 
 __all__ = [
     "Admin",
@@ -115,10 +115,11 @@ __all__ = [
     "Worker",
     "WorkerStatus",
     "__version__",
+    "current_job",
 ]
 
 
-_IN_WORKER = ("Job", "Worker")
+_IN_WORKER = ("Job", "Worker", "current_job")
 
 
 def __getattr__(name: str) -> object:

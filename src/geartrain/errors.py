@@ -165,7 +165,7 @@ class TimeLimitError(JobError):
     """A job went past its function's time limit (`limit`, in seconds); the client is told this message."""
 
     def __init__(self, limit: float, handle: str = "") -> None:
-        super().__init__(f"the job went past its time limit of {limit:g} seconds", handle)
+        super().__init__(f"the job went past its time limit of {limit:g} s", handle)
         self.limit = limit
 
 

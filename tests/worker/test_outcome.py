@@ -10,6 +10,7 @@ import pytest
 from geartrain import Job, JobException, JobFailed
 from geartrain.worker import outcome
 from geartrain.worker.functions import Function, Handler
+from geartrain.worker.hooks import Hooks
 from geartrain.worker.outcome import Outcome, exception_text, outcome_of
 from tests.harness.rawwire import Packet
 
@@ -21,7 +22,7 @@ def run(handler: Handler) -> Outcome:
 
         return asyncio.run(wait())
 
-    return outcome_of(Function("f", handler), Job("f", b"workload", b"H:1"), finish)
+    return outcome_of(Function("f", handler), Job("f", b"workload", b"H:1"), Hooks(), finish)
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,15 @@
-"""A process that ends with the one that started it, however that one ended."""
+"""The option that ties a command to the process that started it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
 from typing import Annotated
 
 import typer
 
+from ..lifeline import hold_lifeline
+
+__all__ = ["LifelineOption", "hold_lifeline"]
+
 LifelineOption = Annotated[
     bool, typer.Option("--until-eof", hidden=True, help="Stop when standard input ends, as after SIGTERM.")
 ]
-
-
-def hold_lifeline() -> None:
-    """Send this process SIGTERM when its standard input ends.
-
-    Who holds the other end of that pipe and dies takes this process along: the system closes the pipe.
-    """
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from logging import handlers
 from typing import TYPE_CHECKING, Annotated
@@ -38,12 +39,20 @@ LogFormatOption = Annotated[
 LogLevelOption = Annotated[LogLevel, typer.Option(help="Log nothing below this.")]
 
 
-def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.INFO, file: str = "") -> None:
+def configure_logs(
+    form: LogFormat = LogFormat.AUTO,
+    level: LogLevel = LogLevel.INFO,
+    file: str = "",
+    processors: Sequence[Processor] = (),
+) -> None:
     """Send what structlog and the standard library's loggers say to one place, in one form.
 
     Args:
+        form: how lines look.
+        level: the least important kind.
         file: a path, opened anew when the file there was moved away, as logrotate does; `syslog`, `none`, or
             empty for standard error.
+        processors: they add to each line what only some commands know.
 
     Raises:
         OSError: the file can't be written, or there is no system log.
@@ -58,6 +67,7 @@ def configure_logs(form: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S" if human else "iso", utc=not human),
         structlog.stdlib.PositionalArgumentsFormatter(),
+        *processors,
     ]
     last: list[Processor]
     if human:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from .arguments import arguments_of
 from .exits import ExitCode, fail
 from .help import examples
 from .lifeline import LifelineOption, hold_lifeline
 from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
 from .servers import ServerOption, servers_of
+from .sizes import parse_size
 
 if TYPE_CHECKING:
     from ..worker import Worker
+    from ..worker.pool.process import ProcessOptions
 
 app = typer.Typer()
 
@@ -22,12 +27,16 @@ app = typer.Typer()
     epilog=examples(
         "geartrain work tasks:worker  # the Worker named worker in tasks.py",
         "geartrain work tasks --server a.example --server b.example",
+        "geartrain work tasks --processes 4 --threads 8 --max-jobs 10000",
+        "geartrain work tasks --concurrency 100  # coroutine functions, many jobs at a time",
+        "geartrain work tasks --reload  # while you write it",
         "geartrain work --shell 'reverse=rev' --shell 'count=wc -c'",
         "geartrain work --shell 'thumbnail=convert - -resize 100 png:-' --timeout 30",
         "geartrain work --shell 'build=make 2>&1' --lines  # each line reaches the client at once",
     )
 )
 def work(
+    context: typer.Context,
     target: Annotated[
         str,
         typer.Argument(metavar="[MODULE:WORKER]", help="A Worker in a Python module.", show_default=False),
@@ -57,15 +66,56 @@ def work(
     client_id: Annotated[
         str, typer.Option(help="With --shell: what servers list it as.", show_default="HOST-PID")
     ] = "",
-    max_jobs: Annotated[
-        int | None, typer.Option("--max-jobs", "-n", min=1, help="End after so many jobs.")
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            "-p",
+            min=1,
+            help="Work in so many processes, and replace those that end.",
+            show_default="this one",
+        ),
     ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", "-t", min=1, help="Jobs of plain functions at a time, in a process.")
+    ] = 1,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            min=0,
+            help="Jobs of coroutine functions at a time, in a process, on one event loop.",
+            show_default="as plain ones",
+        ),
+    ] = 0,
+    grace: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, help="How long the jobs in hand may take to finish; then it stops."
+        ),
+    ] = 30.0,
+    max_jobs: Annotated[
+        int | None,
+        typer.Option("--max-jobs", "-n", min=1, help="End a process after so many jobs."),
+    ] = None,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=parse_size,
+            help="End a process that holds more memory after a job, such as 512M.",
+        ),
+    ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew when a Python file below this folder has changed.")
+    ] = False,
     server: ServerOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
     log_level: LogLevelOption = LogLevel.INFO,
     until_eof: LifelineOption = False,
 ) -> None:
-    """Run a worker until SIGTERM or Ctrl-C, which let the job in hand finish; a second one stops at once.
+    """Run a worker until SIGTERM or Ctrl-C, which let the jobs in hand finish; a second one stops at once.
 
     MODULE is imported as Python does it, from the working directory or what is installed; without :WORKER the
     name is `worker`. The worker's own servers are used unless --server is given.
@@ -73,6 +123,9 @@ def work(
     A shell command gets the job on its standard input, its standard output is the result, and an exit code
     other than zero fails the job. It finds the job's names in GEARMAN_FUNCTION, GEARMAN_HANDLE and
     GEARMAN_UNIQUE.
+
+    With --processes a parent looks after the processes: one that crashes, has done its --max-jobs, or whose
+    job went past its time limit, is replaced. SIGHUP replaces them all.
     """
     if not target and not shell:
         fail("name a worker as MODULE:WORKER, or a --shell FUNCTION=COMMAND", ExitCode.USAGE)
@@ -80,10 +133,17 @@ def work(
         fail("--lines, --strip and --timeout are for --shell", ExitCode.USAGE)
     if target and (prefix or client_id):
         fail("--prefix and --client-id are for --shell; a module's worker has its own", ExitCode.USAGE)
-    configure_logs(log_format, log_level)
-
+    if until_eof:
+        hold_lifeline()
+    if processes or reload:
+        configure_logs(log_format, log_level)
+        arguments = arguments_of(context, without={"processes", "reload", "until_eof"})
+        _supervise(arguments, processes or 1, grace, reload)
     from ..worker import Worker
+    from ..worker.logs import add_job
+    from ..worker.pool.process import ProcessOptions
 
+    configure_logs(log_format, log_level, processors=[add_job])
     try:
         if target:
             from .loading import load_worker
@@ -97,9 +157,7 @@ def work(
             _register(worker, definition, lines, strip, timeout)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE)
-    if until_eof:
-        hold_lifeline()
-    _run(worker, max_jobs)
+    _run(worker, ProcessOptions(threads, concurrency, grace, max_jobs, max_memory))
 
 
 def _register(worker: Worker, definition: str, lines: bool, strip: bool, timeout: float | None) -> None:
@@ -111,10 +169,28 @@ def _register(worker: Worker, definition: str, lines: bool, strip: bool, timeout
     worker.register(function, ShellFunction(command, lines=lines, strip=strip), timeout=timeout)
 
 
-def _run(worker: Worker, max_jobs: int | None) -> None:
+def _supervise(arguments: list[str], processes: int, grace: float, reload: bool) -> NoReturn:
+    """Be the parent of processes that work with these arguments."""
+    from ..worker.pool import Supervisor
+
+    # -P, so that nothing in the working directory stands in for a module of ours.
+    command = [sys.executable, "-P", "-m", "geartrain", "work", "--until-eof", *arguments]
+    try:
+        supervisor = Supervisor(command, processes, grace=grace, reload=[Path.cwd()] if reload else [])
+        code = supervisor.run()
+    except ModuleNotFoundError as error:
+        fail(f"--reload needs {error.name}: pip install 'geartrain[reload]'", ExitCode.USAGE)
+    raise typer.Exit(code)
+
+
+def _run(worker: Worker, options: ProcessOptions) -> NoReturn:
     import structlog
+
+    from ..worker.pool.process import WorkerProcess
 
     log = structlog.get_logger("geartrain.worker")
     log.info("the worker works", functions=list(worker.functions), servers=list(worker.servers))
-    jobs = worker.run(max_jobs)
-    log.info("the worker has stopped", jobs=jobs)
+    process = WorkerProcess(worker, options)
+    code = process.run()
+    log.info("the worker has stopped", jobs=process.jobs)
+    raise typer.Exit(code)

@@ -82,14 +82,18 @@ class Hooks:
     def end(self, job: Job, error: BaseException | None) -> None:
         """A job has ended, with an error or without. What a hook raises now can only be logged."""
         if error is not None:
-            for on_error in self.error:
-                try:
-                    on_error(job, error)
-                except Exception:
-                    _log.exception("an on_error hook failed", handle=job.handle)
+            self.failed(job, error)
         # The last that was told of the beginning is the first that is told of the end.
         for after in reversed(self.after):
             try:
                 after(job)
             except Exception:
                 _log.exception("an after_job hook failed", handle=job.handle)
+
+    def failed(self, job: Job, error: BaseException) -> None:
+        """A job has ended with an error."""
+        for hook in self.error:
+            try:
+                hook(job, error)
+            except Exception:
+                _log.exception("an on_error hook failed", handle=job.handle)

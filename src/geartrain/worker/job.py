@@ -106,6 +106,11 @@ class Job:
         if self._sink is not None:
             await self._sink.drain()
 
+    def end_from_outside(self, type: int, body: bytes) -> None:
+        """End the job whose handler hangs, from another thread: for those who then end the process."""
+        if self._sink is not None:
+            self._sink.send_end_from_outside(type, self._handle, body)
+
     def _send(self, type: int, body: bytes) -> None:
         if self._sink is None:
             raise RuntimeError(f"the job {self.handle} has ended: nothing more can be sent for it")

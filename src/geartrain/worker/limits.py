@@ -45,7 +45,7 @@ class Deadman:
         """End the process then at the latest, whatever else is set from now on."""
         with self._lock:
             self._last = min(at, self._last)
-            self._set(self._last)
+            self._set(min(self._set_for, self._last))
 
     def _set(self, at: float) -> None:
         if at == self._set_for:

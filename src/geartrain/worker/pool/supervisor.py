@@ -179,7 +179,7 @@ class Supervisor:
         child.close()
         if child.killed:
             return  # that was told
-        if child.code == 0:
+        if child.code == 0 or (child.code == -signal.SIGTERM and child.kill_at < math.inf):
             _log.info("a process has ended", pid=child.pid)
         elif child.code == OVERDUE:
             _log.warning("a process has ended with a job that went past its time limit", pid=child.pid)

@@ -1,0 +1,301 @@
+"""Many jobs at a time on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from geartrain import AsyncClient, Job, JobException, JobLostError, TimeLimitError, Worker, current_job
+from geartrain.worker import link
+from tests.harness.servers import SERVERS, geartrain
+from tests.server.running import RunningServer
+
+from .running import ScriptedServer
+
+TIMEOUT = 20.0
+
+
+@asynccontextmanager
+async def working(worker: Worker, concurrency: int = 100) -> AsyncIterator[asyncio.Task[int]]:
+    """Have a worker run on this event loop while the block lasts."""
+    task = asyncio.create_task(worker.run_async(concurrency))
+    try:
+        yield task
+    finally:
+        worker.stop()
+        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), TIMEOUT)
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(TIMEOUT):
+        while not await condition():  # noqa: ASYNC110 - it is the server's, which sets no event of ours
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_coroutines_of_every_job_server_run_beside_each_other(kind: str) -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        gate = asyncio.Event()
+        running = 0
+
+        @worker.function("meet")
+        async def meet(job: Job) -> bytes:
+            nonlocal running
+            running += 1
+            job.status(1, 2)
+            if running == 50:
+                gate.set()
+            await gate.wait()
+            return job.workload[::-1]
+
+        async with working(worker, 50), AsyncClient(address) as client:
+            futures = [await client.submit("meet", b"%d" % number) for number in range(10, 60)]
+            results = [await future.result(TIMEOUT) for future in futures]
+            assert results == [str(number)[::-1].encode() for number in range(10, 60)]
+
+    with SERVERS[kind]() as server:
+        asyncio.run(main(server.address))
+
+
+def test_no_more_jobs_are_taken_than_can_be_done_at_a_time() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        running = most = 0
+
+        @worker.function("count")
+        async def count(job: Job) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.001)
+            running -= 1
+
+        async with working(worker, 3), AsyncClient(address) as client:
+            for future in [await client.submit("count") for _ in range(60)]:
+                await future.result(TIMEOUT)
+        assert most == 3
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_a_plain_function_blocks_no_coroutine() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        gate = threading.Event()
+
+        @worker.function("wait")
+        def wait(job: Job) -> str:
+            job.status(1, 2)
+            job.data(b"from a thread")
+            assert gate.wait(TIMEOUT)
+            assert current_job() is job
+            return threading.current_thread().name
+
+        @worker.function("open")
+        async def open_gate(job: Job) -> None:
+            assert current_job() is job
+            gate.set()
+
+        async with working(worker), AsyncClient(address) as client:
+            waiting = await client.submit("wait")
+            await client.run("open", timeout=TIMEOUT)
+            result = await waiting.result(TIMEOUT)
+            assert threading.current_thread().name.encode() not in result
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_cancelling_the_worker_gives_its_jobs_back() -> None:
+    async def main(address: str) -> None:
+        ended: list[str] = []
+
+        async def slow(job: Job) -> None:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                ended.append(job.handle)
+                raise
+
+        first = Worker(address)
+        first.register("slow", slow)
+        async with AsyncClient(address) as client:
+            task = asyncio.create_task(first.run_async())
+            handle = await client.background("slow", b"x")
+
+            async def is_running() -> bool:
+                return (await client.status(handle)).running
+
+            async def is_waiting() -> bool:
+                return not (await client.status(handle)).running
+
+            await until(is_running)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert ended == [handle]
+            await until(is_waiting)
+            second = Worker(address)
+            second.register("slow", lambda job: b"done")
+            assert await second.run_async(max_jobs=1) == 1
+            assert not (await client.status(handle)).known
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_stopping_lets_the_jobs_in_hand_finish() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+
+        @worker.function("stop")
+        async def stop(job: Job) -> bytes:
+            worker.stop()
+            await asyncio.sleep(0.05)
+            return b"finished"
+
+        async with AsyncClient(address) as client:
+            future = await client.submit("stop")
+            assert await asyncio.wait_for(worker.run_async(), TIMEOUT) == 1
+            assert await future.result(TIMEOUT) == b"finished"
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_functions_may_come_and_go_while_it_runs() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+
+        async def echo(job: Job) -> bytes:
+            return job.workload
+
+        worker.register("first", echo)
+        async with working(worker), AsyncClient(address) as client:
+            assert await client.run("first", b"1", timeout=TIMEOUT) == b"1"
+            worker.register("second", echo)
+            assert await client.run("second", b"2", timeout=TIMEOUT) == b"2"
+            worker.unregister("first")
+            assert await client.run("second", b"3", timeout=TIMEOUT) == b"3"
+            waiting = await client.background("first")
+            assert await client.run("second", b"4", timeout=TIMEOUT) == b"4"
+            assert not (await client.status(waiting)).running
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_a_server_that_is_gone_is_waited_for_beside_the_others() -> None:
+    async def main(one: str, other: str, port: int) -> None:
+        worker = Worker([one, other])
+        lost: list[JobLostError] = []
+        gate = asyncio.Event()
+
+        @worker.function("where")
+        async def where(job: Job) -> bytes:
+            return b"here"
+
+        @worker.function("lose")
+        async def lose(job: Job) -> None:
+            job.status(0, 1)
+            await gate.wait()
+            try:
+                job.status(1, 1)
+            except JobLostError as error:
+                lost.append(error)
+                raise
+
+        async with working(worker):
+            async with AsyncClient(one) as client:
+                await client.background("lose")
+
+                async def is_running() -> bool:
+                    return (await client.run("where", timeout=TIMEOUT)) == b"here" and bool(worker._loops)
+
+                await until(is_running)
+            await asyncio.to_thread(first.process.kill)
+            async with AsyncClient(other) as client:
+                assert await client.run("where", timeout=TIMEOUT) == b"here"
+                gate.set()
+                assert await client.run("where", timeout=TIMEOUT) == b"here"
+            assert len(lost) == 1
+            with geartrain(port=port):
+                async with AsyncClient(one) as client:
+                    assert await client.run("where", timeout=TIMEOUT) == b"here"
+
+    with geartrain() as first, geartrain() as second:
+        asyncio.run(main(first.address, second.address, first.port))
+
+
+def test_a_coroutine_waits_for_a_server_that_is_slow_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "BACKLOG", 1 << 20)
+    seen: list[BaseException] = []
+
+    async def main(server: ScriptedServer) -> None:
+        worker = Worker(server.address)
+        drained = asyncio.Event()
+
+        @worker.function("flood")
+        async def flood(job: Job) -> None:
+            try:
+                for _ in range(100):
+                    job.data(bytes(1 << 20))
+            except BufferError as error:
+                seen.append(error)
+            waiting = asyncio.create_task(job.drain())
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            drained.set()
+            await waiting
+
+        task = asyncio.create_task(worker.run_async())
+        end = await asyncio.to_thread(server.accept)
+        await asyncio.to_thread(end.greet)
+        await asyncio.to_thread(end.assign, "flood")
+        await asyncio.wait_for(drained.wait(), TIMEOUT)
+        end.peer.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with ScriptedServer(receive_buffer=4096) as server:
+        asyncio.run(main(server))
+    assert "await job.drain()" in str(seen[0])
+
+
+def test_a_coroutine_is_broken_off_at_its_limit_and_a_plain_time_out_is_an_exception_like_others() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        errors: list[BaseException] = []
+        worker.on_error(lambda job, error: errors.append(error))
+
+        @worker.function("slow", time_limit=0.05)
+        async def slow(job: Job) -> None:
+            await asyncio.sleep(1000)
+
+        @worker.function("own", time_limit=1000)
+        async def own(job: Job) -> None:
+            raise TimeoutError("of a database")
+
+        async with working(worker), AsyncClient(address) as client:
+            with pytest.raises(JobException, match=r"past its time limit of 0\.05 s"):
+                await client.run("slow", timeout=TIMEOUT)
+            with pytest.raises(JobException, match="of a database"):
+                await client.run("own", timeout=TIMEOUT)
+        assert [type(error) for error in errors] == [TimeLimitError, TimeoutError]
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_concurrency_and_max_jobs_are_checked() -> None:
+    worker = Worker("127.0.0.1:1")
+    with pytest.raises(ValueError, match="concurrency"):
+        asyncio.run(worker.run_async(0))
+    with pytest.raises(ValueError, match="max_jobs"):
+        asyncio.run(worker.run_async(1, -1))
