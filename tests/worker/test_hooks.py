@@ -131,7 +131,7 @@ def test_a_hook_that_fails_after_a_job_is_logged_and_the_others_are_called(
 def test_what_cannot_be_sent_is_an_error_for_the_hooks(client: Client, worker: Worker) -> None:
     errors: list[BaseException] = []
     worker.on_error(lambda job, error: errors.append(error))
-    worker.register("number", lambda job: 5)  # type: ignore[arg-type]
+    worker.register("number", lambda job: 5)
     assert "returned int" in str(outcome(client, worker, "number"))
     assert "returned int" in str(errors[0])
 

@@ -134,14 +134,15 @@ class Supervisor:
     # Looking after them
 
     def _look_after_children(self) -> None:
-        for child in self._retired[:]:
-            if child.ended:
-                self._retired.remove(child)
-                self._tell_of(child)
         for place in self._places:
             if place.child is not None and place.child.ended:
                 child, place.child = place.child, None
                 self._ended(place, child)
+        # After the others, which an end may have retired: one that has ended too sends no further signal.
+        for child in self._retired[:]:
+            if child.ended:
+                self._retired.remove(child)
+                self._tell_of(child)
         for child in self._children():
             if child.kill_if_due():
                 _log.warning("a process did not stop in time and is killed", pid=child.pid)
