@@ -133,7 +133,7 @@ def runs(pid: int) -> bool:
     return True
 
 
-def results(futures: list[JobFuture]) -> list[bytes]:
+def results(futures: list[JobFuture[bytes]]) -> list[bytes]:
     return [future.result(30) for future in futures]
 
 
