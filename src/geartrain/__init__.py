@@ -32,6 +32,7 @@ from .errors import (
     ConfigError,
     ConnectionLostError,
     GeartrainError,
+    GroupError,
     JobError,
     JobException,
     JobFailed,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         AsyncTaskSet,
         AsyncTypedFunction,
         Client,
+        Composition,
         FunctionStatus,
         JobFuture,
         JobLine,
@@ -70,6 +72,9 @@ if TYPE_CHECKING:
         TaskState,
         TypedFunction,
         WorkerStatus,
+        chain,
+        each,
+        group,
     )
     from .worker import Job, Worker, current_job
 
@@ -84,10 +89,12 @@ __all__ = [
     "AsyncTypedFunction",
     "Client",
     "ClosedError",
+    "Composition",
     "ConfigError",
     "ConnectionLostError",
     "FunctionStatus",
     "GeartrainError",
+    "GroupError",
     "Job",
     "JobError",
     "JobException",
@@ -115,7 +122,10 @@ __all__ = [
     "Worker",
     "WorkerStatus",
     "__version__",
+    "chain",
     "current_job",
+    "each",
+    "group",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = [
     "ArgumentError",
@@ -10,6 +10,7 @@ __all__ = [
     "ConfigError",
     "ConnectionLostError",
     "GeartrainError",
+    "GroupError",
     "JobError",
     "JobException",
     "JobFailed",
@@ -200,3 +201,18 @@ class ResultError(GeartrainError):
         self.function = function
         self.reason = reason
         self.data = data
+
+
+class GroupError(GeartrainError):
+    """Parts of a group failed.
+
+    `failures` maps the index of each failed part to its error; `results` holds the results, None for those.
+    """
+
+    def __init__(self, failures: Mapping[int, BaseException], results: Sequence[object]) -> None:
+        first = min(failures)
+        text = f"{len(failures)} of {len(results)} parts failed; part {first + 1}: {failures[first]}"
+        super().__init__(text)
+        self.failures = dict(sorted(failures.items()))
+        self.results = list(results)
+        self.__cause__ = failures[first]

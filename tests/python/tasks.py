@@ -82,6 +82,16 @@ def total(numbers: list[int]) -> int:
     return sum(numbers)
 
 
+@worker.function
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
+@worker.function
+def opposite(n: int) -> int:
+    return -n
+
+
 @worker.function("upper")
 def upper(job):  # type: ignore[no-untyped-def]
     return job.workload.upper()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geartrain import AsyncClient, Client, Job, Worker
+from geartrain import AsyncClient, Client, Job, Worker, chain
 
 worker = Worker()
 
@@ -37,3 +37,9 @@ async def awaited(client: AsyncClient) -> None:
     await remote.submit("two")  # wrong
     word: str = await remote.submit(1)  # wrong
     print(number, word)
+
+
+def composed(client: Client) -> None:
+    remote, other = client.function(add), client.function(watched)
+    remote.call("two")  # wrong
+    client.perform(chain(remote.call(2), other.call))  # wrong

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import reveal_type
 
-from geartrain import AsyncClient, Client, Job, Worker
+from geartrain import AsyncClient, Client, Job, Worker, chain, each, group
 from geartrain.codecs import MessagePack
 
 worker = Worker()
@@ -69,3 +69,24 @@ async def awaited(client: AsyncClient) -> None:
     async for result in client.map(add, [1, 2]):
         reveal_type(result)  # int
     reveal_type(await client.run("reverse", b"abc"))  # bytes
+
+
+def words(text: str) -> list[str]: ...  # type: ignore[empty-body]
+def count(words: list[str]) -> int: ...  # type: ignore[empty-body]
+def joined(words: list[list[str]]) -> str: ...  # type: ignore[empty-body]
+
+
+def composed(client: Client) -> None:
+    split, length, plus = client.function(words), client.function(count), client.function(add)
+    join = client.function(joined)
+    reveal_type(client.perform(chain(split.call("a b"), length.call)))  # int
+    reveal_type(client.perform(chain(split.call("a b"), length.call, plus.call)))  # int
+    reveal_type(client.perform(group(split.call("a"), split.call("b"))))  # list[list[str]]
+    reveal_type(client.perform(group(split.call("a"), split.call("b"), reduce=join.call)))  # str
+    reveal_type(client.perform(chain(split.call("a b"), each(split.call))))  # list[list[str]]
+
+
+async def composed_and_awaited(client: AsyncClient) -> None:
+    split, length = client.function(words), client.function(count)
+    reveal_type(await client.perform(chain(split.call("a b"), length.call)))  # int
+    reveal_type(await client.perform(chain(split.call("a b"), each(split.call))))  # list[list[str]]

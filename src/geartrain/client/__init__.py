@@ -4,6 +4,7 @@ from ..wire.text import FunctionStatus, JobLine, PriorityStatus, WorkerStatus
 from .admin import Admin, AsyncAdmin
 from .asynchronous import AsyncClient
 from .blocking import Client
+from .compose import Composition, chain, each, group
 from .futures import AsyncJobFuture, JobFuture
 from .results import AsyncResults, Results
 from .task import JobStatus, Priority, Task, TaskState
@@ -19,6 +20,7 @@ __all__ = [
     "AsyncTaskSet",
     "AsyncTypedFunction",
     "Client",
+    "Composition",
     "FunctionStatus",
     "JobFuture",
     "JobLine",
@@ -31,4 +33,7 @@ __all__ = [
     "TaskState",
     "TypedFunction",
     "WorkerStatus",
+    "chain",
+    "each",
+    "group",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
+from .compose import Composition, perform
 from .results import AsyncResults, Results
 from .task import Workload
 from .typed import (
@@ -94,6 +95,24 @@ class Functions:
         """
         return self.function(function).map(*items, **options)
 
+    def perform(
+        self, composition: Composition[R], *, timeout: float | None = None, progress: bool = False
+    ) -> R:
+        """Do a composition of calls, made with `chain` and `group`, and return what it gives.
+
+        Args:
+            composition: `add.call(2, 3)`, or a chain or group of such calls.
+            timeout: seconds that all of it may take; None leaves it to the client's `timeout`.
+            progress: show a bar of the jobs so far on standard error, if that is a terminal.
+
+        Raises:
+            GroupError: parts of a group failed.
+            WaitTimeoutError: `timeout` seconds have passed; what was submitted may go on, nothing else is.
+            others: the failure of a job that ended a chain; see `Client.run`.
+        """
+        client = cast("Client", self)
+        return client.run_steps(perform(client, composition, timeout, progress))
+
 
 class AsyncFunctions:
     """What `AsyncClient` has of typed functions: as `Functions`, awaited."""
@@ -148,6 +167,17 @@ class AsyncFunctions:
     ) -> AsyncResults[Any]:
         """Have a function done for each item, several at a time; see `AsyncTypedFunction.map`."""
         return self.function(function).map(*items, **options)
+
+    async def perform(
+        self,
+        composition: Composition[R],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+        progress: bool = False,
+    ) -> R:
+        """Do a composition of calls, made with `chain` and `group`; see `Client.perform`."""
+        client = cast("AsyncClient", self)
+        return await client.run_steps(perform(client, composition, timeout, progress))
 
 
 def _known(function: str | Callable[..., Any], name: str, codec: Codec | None) -> tuple[Known, Options]:

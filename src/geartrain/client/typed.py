@@ -22,6 +22,7 @@ from typing import (
 )
 
 from ..errors import GeartrainError
+from .compose import Call
 from .futures import AsyncJobFuture, JobFuture
 from .results import AsyncResults, Results
 from .task import Priority, Task
@@ -121,6 +122,10 @@ class BaseTyped(Generic[X, P, R]):
     def task(self, *args: P.args, **keywords: P.kwargs) -> Task:
         """A task for a task set. Its result is in bytes; `decode` makes a value of it."""
         return self._task(args, keywords)
+
+    def call(self, *args: P.args, **keywords: P.kwargs) -> Call[R]:
+        """This call, to be done later, as a part of a `chain` or a `group`; see `Client.perform`."""
+        return Call(self, lambda: self._task(args, keywords))
 
     def decode(self, result: bytes) -> R:
         """The value in a job's result.
