@@ -213,17 +213,23 @@ def declare(function: Callable[..., Any], signature: Signature) -> None:
     setattr(function, _DECLARED, signature)
 
 
+def declared(function: Callable[..., Any]) -> Signature | None:
+    """The signature that was noted on a function, if one was."""
+    found: Signature | None = getattr(function, _DECLARED, None)
+    return found
+
+
 def signature_of(function: Callable[..., Any], name: str = "", codec: Codec | None = None) -> Signature:
     """The signature of a function as it was declared, or made from its annotations.
 
     Raises:
         TypeError: the function can't be typed.
     """
-    declared: Signature | None = getattr(function, _DECLARED, None)
-    if declared is not None and not name and codec is None:
-        return declared
-    if declared is not None:
-        name, codec = name or declared.name, codec or declared.codec
+    signature = declared(function)
+    if signature is not None:
+        if not name and codec is None:
+            return signature
+        name, codec = name or signature.name, codec or signature.codec
     return Signature(function, name, codec)
 
 

@@ -5,6 +5,7 @@ from .admin import Admin, AsyncAdmin
 from .asynchronous import AsyncClient
 from .blocking import Client
 from .compose import Composition, chain, each, group
+from .executor import Executor, ExecutorFuture
 from .futures import AsyncJobFuture, JobFuture
 from .results import AsyncResults, Results
 from .task import JobStatus, Priority, Task, TaskState
@@ -21,6 +22,8 @@ __all__ = [
     "AsyncTypedFunction",
     "Client",
     "Composition",
+    "Executor",
+    "ExecutorFuture",
     "FunctionStatus",
     "JobFuture",
     "JobLine",

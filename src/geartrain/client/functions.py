@@ -69,7 +69,7 @@ class Functions:
         Raises:
             TypeError: the function's parameters or annotations are not of a kind that can travel.
         """
-        return TypedFunction(cast("Client", self), *_known(function, name, codec))
+        return TypedFunction(cast("Client", self), *known(function, name, codec))
 
     @overload
     def map(
@@ -140,7 +140,7 @@ class AsyncFunctions:
         self, function: str | Callable[..., Any], *, name: str = "", codec: Codec | None = None
     ) -> AsyncTypedFunction[Any, Any]:
         """A function that workers do, to be called from here; see `Client.function`."""
-        return AsyncTypedFunction(cast("AsyncClient", self), *_known(function, name, codec))
+        return AsyncTypedFunction(cast("AsyncClient", self), *known(function, name, codec))
 
     @overload
     def map(
@@ -180,7 +180,8 @@ class AsyncFunctions:
         return await client.run_steps(perform(client, composition, timeout, progress))
 
 
-def _known(function: str | Callable[..., Any], name: str, codec: Codec | None) -> tuple[Known, Options]:
+def known(function: str | Callable[..., Any], name: str, codec: Codec | None) -> tuple[Known, Options]:
+    """What is known of a function, and the options that it has already."""
     if not isinstance(function, str):
         if not name and codec is None:
             taken: object = function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -116,8 +117,9 @@ class BaseTyped(Generic[X, P, R]):
         unknown = changes.keys() - Options.__annotations__
         if unknown:
             raise TypeError(f"there is no option {', '.join(sorted(unknown))}")
-        merged = cast(Options, {**self._options, **changes})
-        return type(self)(self._client, self._signature, merged)
+        changed = copy.copy(self)
+        changed._options = cast(Options, {**self._options, **changes})
+        return changed
 
     def task(self, *args: P.args, **keywords: P.kwargs) -> Task:
         """A task for a task set. Its result is in bytes; `decode` makes a value of it."""
