@@ -1,4 +1,4 @@
-# The verbs: demo, test, check, format, compiled, crash, simulate, lock, clean. Each makes what it needs first.
+# The verbs: demo, test, check, format, compiled, crash, fuzz, simulate, lock, clean. Each makes what it needs first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ CC_FOUND := $(shell command -v cc)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
-.PHONY: demo test check format compiled crash simulate lock clean
+.PHONY: demo test check format compiled crash fuzz simulate lock clean
 
 demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
 	@$(AS_COMPILED) $(BIN)/geartrain demo
@@ -33,6 +33,9 @@ compiled: build/compiled/ready  ## the hot path through mypyc, in build/compiled
 
 crash: $(VENV)/ready $(COMPILED)  ## kill the server 200 times under load and count what is lost
 	$(AS_COMPILED) $(BIN)/python -m tests.crash --cycles $(or $(CYCLES),200) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/ready $(COMPILED)  ## a million hostile inputs: make fuzz SEED=7 INPUTS=10000
+	$(AS_COMPILED) $(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
 
 simulate: $(VENV)/ready $(COMPILED)  ## the broker beside an independent model: make simulate SEED=7 STEPS=1000000
 	$(AS_COMPILED) $(BIN)/python -m tests.simulation --steps $(or $(STEPS),1000000) $(if $(SEED),--seed $(SEED))

@@ -403,8 +403,7 @@ class Broker:
                 raise Refused(b"QUEUE_ERROR", b"Job queue is full")
             size = len(workload) + len(unique) + len(reducer) + JOB_COST
             self.limits.refuse_job(size, len(jobs.by_handle), jobs.bytes, function.total, function.bytes)
-            job = jobs.create(function, unique, workload, priority, background)
-            job.reducer = reducer
+            job = jobs.create(function, unique, workload, priority, background, reducer)
             job.due = due
         elif background:
             job.background = True

@@ -138,12 +138,19 @@ class Jobs:
         return function.uniques.get(unique)
 
     def create(
-        self, function: Function, unique: bytes, workload: bytes, priority: int, background: bool
+        self,
+        function: Function,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        reducer: bytes = b"",
     ) -> Job:
         """A new job with the next handle; nothing happens to it before `start`."""
         number = self.by_handle.next_number()
         job = Job(number, self.by_handle.handle(number), function, unique, workload, priority, background)
         job.queued_at = self.wall
+        job.reducer = reducer
         self._register(job)
         return job
 

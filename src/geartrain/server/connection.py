@@ -37,9 +37,10 @@ class Connection:
     peer: Peer
     _transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, address: str) -> None:
         limits = server.options.limits
         self._server = server
+        self._address = address
         self._broker = server.broker
         self._parser = Parser(p.REQUEST, limits.packet or UNLIMITED)
         self._max_outbox = limits.outbox or UNLIMITED
@@ -63,9 +64,7 @@ class Connection:
         self._transport = transport
         transport.set_write_buffer_limits(high=PAUSE_AT)
         socket = transport.get_extra_info("socket")
-        name = transport.get_extra_info("peername")
-        address = str(name[0]) if isinstance(name, tuple) else "unix"
-        self.peer = Peer(address, socket.fileno(), self)
+        self.peer = Peer(self._address, socket.fileno(), self)
         self._server.opened(self, transport)
 
     def data_received(self, data: bytes) -> None:

@@ -45,14 +45,14 @@ class Listeners:
     """The addresses of one server.
 
     Args:
-        new_protocol: makes the protocol of an accepted connection.
+        new_protocol: makes the protocol of a connection that was accepted from an address.
         context: the TLS context to use now, for those that speak TLS.
     """
 
     def __init__(
         self,
         options: ServerOptions,
-        new_protocol: Callable[[], asyncio.BaseProtocol],
+        new_protocol: Callable[[str], asyncio.BaseProtocol],
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
         self._options = options
@@ -125,8 +125,6 @@ class Listeners:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._paths = []
-        for task in self._tasks:
-            task.cancel()
 
     @property
     def is_open(self) -> bool:
@@ -180,7 +178,7 @@ class Listeners:
         timeout = self._options.timeouts.handshake or None
         try:
             await self._loop.connect_accepted_socket(
-                self._new_protocol,
+                lambda: self._new_protocol(address),
                 connection,
                 ssl=self._context() if tls else None,
                 ssl_handshake_timeout=timeout if tls else None,
@@ -195,9 +193,11 @@ class Listeners:
 
     def left(self, address: str) -> None:
         """A connection from that address has ended; there may be room for another."""
-        self._count -= 1
         most = self._options.limits.connections_per_address
-        count = self._by_address[address]
+        count = self._by_address.get(address, 0)
+        if not count:
+            return
+        self._count -= 1
         if most and count > most:
             count = most
         if count == 1:

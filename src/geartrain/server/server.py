@@ -158,9 +158,9 @@ class Server:
         self.commits.on_refused = self.schedules.refused
         self.broker.builtins.register("geartrain.report", lambda workload: report(self))
 
-    def _make_protocol(self) -> asyncio.BaseProtocol:
+    def _make_protocol(self, address: str) -> asyncio.BaseProtocol:
         # It is one to the event loop, which asks for the methods only.
-        return cast(asyncio.BaseProtocol, Connection(self))
+        return cast(asyncio.BaseProtocol, Connection(self, address))
 
     def _listen(
         self, sockets: list[socket.socket], addresses: list[Address], tls_addresses: list[Address]
