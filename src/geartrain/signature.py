@@ -166,6 +166,15 @@ class Signature:
                     raise ArgumentError(self.name, parameter.name, "is missing")
         return args, {}
 
+    def named(self, workload: bytes) -> dict[str, Any]:
+        """The arguments in a workload by the names of their parameters, those that were given.
+
+        Raises:
+            ArgumentError: they are not what the function declares.
+        """
+        args, keywords = self.arguments(workload)
+        return dict(self._signature.bind(*args, **keywords).arguments)
+
     def context(self, workload: bytes) -> dict[str, str]:
         """What travels around the arguments, empty if there is nothing or nothing can be read."""
         if CONTEXT.encode() not in workload:

@@ -1,0 +1,1 @@
+"""What `geartrain.testing` has for the tests of others."""
