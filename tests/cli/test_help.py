@@ -98,7 +98,7 @@ SERVER = {"geartrain.server", "geartrain.broker", "geartrain.journal"}
         ),
         ("from geartrain import Client", {"typer", "structlog", "geartrain.worker", *SERVER}),
         ("from geartrain import Worker", {"typer", "geartrain.client", *SERVER}),
-        ("import geartrain.cli", {"asyncio", "structlog", "rich", "geartrain.client", *SERVER}),
+        ("import geartrain.cli", {"asyncio", "logging", "structlog", "rich", "geartrain.client", *SERVER}),
     ],
 )
 def test_importing_loads_no_more_than_is_needed(code: str, unwanted: set[str]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from logging import handlers
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    import logging
+
     from structlog.typing import Processor
 
 
@@ -57,6 +57,8 @@ def configure_logs(
     Raises:
         OSError: the file can't be written, or there is no system log.
     """
+    import logging
+
     import structlog
 
     on_terminal = not file and sys.stderr.isatty()
@@ -97,6 +99,9 @@ def configure_logs(
 
 
 def _handler(file: str) -> logging.Handler:
+    import logging
+    from logging import handlers
+
     if file == "none":
         return logging.NullHandler()
     if file == "syslog":
