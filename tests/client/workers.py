@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 from tests.harness.rawwire import Packet, RawPeer, WireMismatchError
 
-FUNCTIONS = ("reverse", "fail", "raise", "chatty", "hold")
+FUNCTIONS = ("echo", "reverse", "fail", "raise", "chatty", "hold")
 
 
 class Worker:
     """Works for one server until the block ends.
 
-    - `reverse`: the workload, reversed.
+    - `echo`: the workload; `reverse`: the workload, reversed.
     - `fail`: the job fails; `raise`: it ends with an exception whose text is the workload.
     - `chatty`: status 1/2, data `a` and `b`, a warning `w`, status 2/2; the result is the workload.
     - `hold`: waits for `release`, then answers with the workload.
@@ -68,7 +68,7 @@ class Worker:
         elif name == "hold":
             self.held.set()
             assert self.release.wait(30)
-        else:
+        elif name == "chatty":
             send(Packet.WORK_STATUS, handle, 1, 2)
             send(Packet.WORK_DATA, handle, "a")
             send(Packet.WORK_DATA, handle, "b")

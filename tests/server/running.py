@@ -53,6 +53,16 @@ class RunningServer:
         assert not self._thread.is_alive(), "the server did not stop in time"
 
     @property
+    def host(self) -> str:
+        """The first address it listens on."""
+        return self.server.addresses[0].host
+
+    @property
+    def address(self) -> str:
+        """The same with its port, as `host:port`."""
+        return str(self.server.addresses[0])
+
+    @property
     def port(self) -> int:
         """The port of the first address it listens on."""
         return self.server.addresses[0].port

@@ -32,6 +32,7 @@ from ..wire.text import (
     parse_workers,
     text_of,
 )
+from .channel import reason_of
 from .steps import Awaited, Blocking, call, plain_methods
 
 READ_SIZE: Final = 64 * 1024
@@ -245,7 +246,7 @@ class Admin(Commands, Blocking):
         except TimeoutError:
             raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
         except OSError as error:
-            raise ConnectionLostError(str(self._address), _reason(error)) from None
+            raise ConnectionLostError(str(self._address), reason_of(error)) from None
         finally:
             if not reusable:
                 self.close()
@@ -255,7 +256,7 @@ class Admin(Commands, Blocking):
         try:
             return connect(self._address, self._timeout)
         except OSError as error:
-            raise NoServersError({str(self._address): _reason(error)}) from None
+            raise NoServersError({str(self._address): reason_of(error)}) from None
 
 
 @plain_methods
@@ -319,7 +320,7 @@ class AsyncAdmin(Commands, Awaited):
         except TimeoutError:
             raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
         except OSError as error:
-            raise ConnectionLostError(str(self._address), _reason(error)) from None
+            raise ConnectionLostError(str(self._address), reason_of(error)) from None
         finally:
             if not reusable:
                 await self.close()
@@ -329,7 +330,7 @@ class AsyncAdmin(Commands, Awaited):
         try:
             return await _open(self._address)
         except OSError as error:
-            raise NoServersError({str(self._address): _reason(error)}) from None
+            raise NoServersError({str(self._address): reason_of(error)}) from None
 
 
 async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -360,7 +361,3 @@ def _word(name: str) -> str:
     if not name or any(character in name for character in " \r\n\0"):
         raise ValueError(f"{name!r}: the text protocol can't carry this name")
     return name
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__

@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar, cast
 
 from ..sockets import tune
 from .calls import Calls
+from .channel import reason_of
 from .functions import AsyncFunctions
 from .futures import AsyncJobFuture
 from .link import UP, Link
@@ -61,7 +62,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        reason = "the server closed the connection" if error is None else _reason(error)
+        reason = "the server closed the connection" if error is None else reason_of(error)
         self._client._gone(self, reason)
 
 
@@ -203,7 +204,7 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
             else:
                 await loop.create_connection(lambda: channel, address.host, address.port)
         except OSError as error:
-            self._gone(channel, _reason(error))
+            self._gone(channel, reason_of(error))
         finally:
             channel.connecting = None
             if channel.transport is None:
@@ -259,7 +260,3 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -118,7 +118,7 @@ class BaseClient(Generic[F]):
         except BaseException:
             self._engine.abandon(task, self._now())
             raise
-        if isinstance(task.failure, NoServersError):
+        if isinstance(task.failure, (NoServersError, WaitTimeoutError)):
             raise task.failure
 
     def _ask_around(

@@ -166,14 +166,16 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
     # Moving bytes
 
     def _turn(self, deadline: float | None, sending: bool) -> None:
-        """Write what there is to write, a chunk to each server, wait for something to read, and read it.
+        """Do what the engine wants done, write what there is to write, wait for something to read, read it.
 
-        Returns without waiting if there is more to write, and before it if `sending` is all that matters.
+        Does not wait after anything that may have been all that the caller waits for.
         """
         engine = self._engine
         now = self._now()
         if engine.wanted or engine.unwanted:
             self._open_and_close()
+            self._wake_waiters()
+            return
         was_written, more = self._flush(now)
         if was_written:
             self._wake_waiters()
@@ -313,7 +315,7 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
                         return True, True
                 self._write(channel, now)
                 wrote = True
-                more = more or bool(link.queue and not channel.blocked)
+                more = more or link.state != UP or bool(link.queue and not channel.blocked)
         return wrote, more
 
     def _write(self, channel: Channel, now: float) -> None:

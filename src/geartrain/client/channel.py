@@ -113,6 +113,8 @@ class Channel:
             self.socket = None
 
 
-def reason_of(error: OSError) -> str:
-    """What went wrong, in the system's words."""
-    return error.strerror or str(error)
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in the system's words where it has some."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
