@@ -47,7 +47,7 @@ class Signature:
     """A typed function as seen from the wire.
 
     Args:
-        function: whose parameters and annotations these are; `...` will do for its body.
+        function: whose parameters and annotations these are; its body is not run.
         name: the function's name for Gearman; its `__name__` unless given.
         codec: JSON unless given.
 

@@ -62,7 +62,7 @@ class Functions:
 
         Args:
             function: one that was declared with `@worker.function`, or any with the same annotations, whose
-                body may be `...`; or just a name, for a function that takes a workload and gives bytes.
+                body is never run; or just a name, for a function that takes a workload and gives bytes.
             name: the function's name for Gearman, if it is neither the declared one nor its own.
             codec: how arguments and result travel, if it is neither the declared one nor JSON.
 
