@@ -24,7 +24,8 @@ STOP_PATIENCE: Final = 5.0
 SHOWN_OUTPUT: Final = 8 * 1024
 """Bytes from the end of a child's output that a failure shows."""
 
-_DIES_WITH_PARENT: Final = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+DIES_WITH_PARENT: Final = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+"""What a command begins with that is to end with the thread that starts it."""
 
 
 def wait_until(
@@ -91,7 +92,7 @@ class Process:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self.popen = subprocess.Popen(
-                [*_DIES_WITH_PARENT, *self.command],
+                [*DIES_WITH_PARENT, *self.command],
                 stdin=stdin,
                 stdout=self._stdout,
                 stderr=self._stderr,

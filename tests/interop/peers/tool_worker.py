@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 
+from tests.harness.processes import DIES_WITH_PARENT
+
 COMMANDS = {
     "reverse": ["perl", "-0777", "-ne", "print scalar reverse"],
     "fail": ["false"],
@@ -17,7 +19,7 @@ COMMANDS = {
         "sh",
         "-c",
         'read -r path name; echo "$name" >>"$path.log";'
-        ' while [ ! -e "$path.open" ]; do sleep 0.01; done; printf done',
+        ' while [ ! -e "$path.open" ] && kill -0 $PPID; do sleep 0.01; done; printf done',
     ],
     # The shell is a child of the tool.
     "die": [
@@ -31,7 +33,7 @@ COMMANDS = {
 def main(host: str, port: str, prefix: str) -> int:
     tools = [
         subprocess.Popen(
-            ["gearman", "-h", host, "-p", port, "-w", "-f", prefix + name]
+            [*DIES_WITH_PARENT, "gearman", "-h", host, "-p", port, "-w", "-f", prefix + name]
             + (["-n"] if name == "chunks" else [])
             + ["--", *command]
         )
