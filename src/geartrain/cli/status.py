@@ -27,11 +27,10 @@ app = typer.Typer()
     )
 )
 def status(
-    handle: Annotated[
-        str, typer.Argument(metavar="[HANDLE]", help="A job's handle.", show_default=False)
-    ] = "",
+    handle: Annotated[str, typer.Argument(metavar="HANDLE", help="A job's handle.", show_default=False)] = "",
     unique: Annotated[
-        str, typer.Option("--unique", "-u", help="A job's unique, instead.", show_default=False)
+        str,
+        typer.Option("--unique", "-u", metavar="UNIQUE", help="A job's unique, instead.", show_default=False),
     ] = "",
     server: ServerOption = None,
     watch: WatchOption = None,

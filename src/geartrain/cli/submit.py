@@ -45,10 +45,14 @@ class Priority(StrEnum):
     )
 )
 def submit(
-    function: Annotated[str, typer.Argument(help="The function that is to do it.", show_default=False)],
+    function: Annotated[
+        str, typer.Argument(metavar="FUNCTION", help="The function that is to do it.", show_default=False)
+    ],
     data: Annotated[
         str | None,
-        typer.Argument(help="The workload; - reads it from standard input.", show_default="empty"),
+        typer.Argument(
+            metavar="DATA", help="The workload; - reads it from standard input.", show_default="empty"
+        ),
     ] = None,
     background: Annotated[
         bool, typer.Option("--background", "-b", help="Don't wait: print the job's handle once it is queued.")
@@ -61,12 +65,16 @@ def submit(
         typer.Option(
             "--unique",
             "-u",
+            metavar="UNIQUE",
             help="Share the job of the same function and unique, if there is one; - makes the workload it.",
             show_default=False,
         ),
     ] = "",
     prefix: Annotated[
-        str, typer.Option(help="Goes before the function's name, with a tab between.", show_default=False)
+        str,
+        typer.Option(
+            metavar="PREFIX", help="Goes before the function's name, with a tab between.", show_default=False
+        ),
     ] = "",
     lines: Annotated[
         bool,

@@ -39,7 +39,7 @@ def work(
     context: typer.Context,
     target: Annotated[
         str,
-        typer.Argument(metavar="[MODULE:WORKER]", help="A Worker in a Python module.", show_default=False),
+        typer.Argument(metavar="MODULE:WORKER", help="A Worker in a Python module.", show_default=False),
     ] = "",
     shell: Annotated[
         list[str] | None,
@@ -61,29 +61,38 @@ def work(
         ),
     ] = None,
     prefix: Annotated[
-        str, typer.Option(help="With --shell: goes before the functions' names.", show_default=False)
+        str,
+        typer.Option(
+            metavar="PREFIX", help="With --shell: goes before the functions' names.", show_default=False
+        ),
     ] = "",
     client_id: Annotated[
-        str, typer.Option(help="With --shell: what servers list it as.", show_default="HOST-PID")
+        str,
+        typer.Option(metavar="ID", help="With --shell: what servers list it as.", show_default="HOST-PID"),
     ] = "",
     processes: Annotated[
         int | None,
         typer.Option(
             "--processes",
             "-p",
+            metavar="N",
             min=1,
             help="Work in so many processes, and replace those that end.",
             show_default="this one",
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", "-t", min=1, help="Jobs of plain functions at a time, in a process.")
+        int,
+        typer.Option(
+            "--threads", "-t", metavar="N", min=1, help="Jobs of plain functions at a time, in a process."
+        ),
     ] = 1,
     concurrency: Annotated[
         int,
         typer.Option(
             "--concurrency",
             "-c",
+            metavar="N",
             min=0,
             help="Jobs of coroutine functions at a time, in a process, on one event loop.",
             show_default="as plain ones",
@@ -97,7 +106,7 @@ def work(
     ] = 30.0,
     max_jobs: Annotated[
         int | None,
-        typer.Option("--max-jobs", "-n", min=1, help="End a process after so many jobs."),
+        typer.Option("--max-jobs", "-n", metavar="N", min=1, help="End a process after so many jobs."),
     ] = None,
     max_memory: Annotated[
         int | None,
