@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         each,
         group,
     )
+    from .tls import tls_context
     from .worker import Job, Worker, current_job
 
 __all__ = [
@@ -130,6 +131,7 @@ __all__ = [
     "current_job",
     "each",
     "group",
+    "tls_context",
 ]
 
 
@@ -140,6 +142,7 @@ def __getattr__(name: str) -> object:
     """Load the client or the worker library when something of it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    library = importlib.import_module(".worker" if name in _IN_WORKER else ".client", __name__)
+    room = ".worker" if name in _IN_WORKER else ".tls" if name == "tls_context" else ".client"
+    library = importlib.import_module(room, __name__)
     value = globals()[name] = getattr(library, name)
     return value

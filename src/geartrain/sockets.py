@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from .tls import secure
 from .wire.address import Address
 
 # A peer that vanished without a word (power cut, cable, firewall) is noticed by the kernel within about
@@ -33,7 +34,7 @@ def connect(address: Address, timeout: float) -> socket.socket:
         return connection
     connection = socket.create_connection((address.host, address.port), timeout)
     tune(connection)
-    return connection
+    return secure(connection, address, timeout)
 
 
 def tune(

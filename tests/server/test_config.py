@@ -24,7 +24,7 @@ def test_nothing_set_is_the_defaults() -> None:
 def test_a_file_sets_values_in_units(write: Path) -> None:
     write.write_text(
         'listen = ["0.0.0.0", "unix:/run/g.sock"]\nround_robin = true\n'
-        '[limits]\npacket = "16 MiB"\njobs = 5\n[timeouts]\nidle = "5m"\n[tls]\nlisten = ["0.0.0.0:4731"]\n'
+        '[limits]\npacket = "16 MiB"\njobs = 5\n[timeouts]\nidle = "5m"\n[tls]\ncertificate = "c.pem"\n'
     )
     options = load(str(write)).options()
     assert options.listen == ("0.0.0.0", "unix:/run/g.sock")
@@ -32,7 +32,7 @@ def test_a_file_sets_values_in_units(write: Path) -> None:
     assert options.limits.packet == 16 * 1024 * 1024
     assert options.limits.jobs == 5
     assert options.timeouts.idle == 300.0
-    assert options.tls.listen == ("0.0.0.0:4731",)
+    assert options.tls.certificate == "c.pem"
 
 
 def test_the_environment_goes_before_the_file_and_the_command_line_before_both(write: Path) -> None:

@@ -29,7 +29,7 @@ def gather(config: str | None, overrides: Mapping[str, Any]) -> Settings:
         if ("journal",) not in settings.values:
             settings.set(("journal",), default_journal_url(), "the default of this user")
         options = settings.options()
-        options.addresses(), options.tls_addresses()
+        options.addresses()
         open_journal(options.journal)
         LogFormat(options.log.format), LogLevel(options.log.level)
     except ValueError as error:

@@ -30,7 +30,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Where to listen: HOST, HOST:PORT, [::1]:PORT or unix:PATH. May be given several times.",
+            help="Where to listen: HOST, HOST:PORT, [::1]:PORT, unix:PATH, tls:HOST:PORT. Several are taken.",
             show_default="127.0.0.1",
         ),
     ] = None,

@@ -28,7 +28,7 @@ ServerOption = Annotated[
         "--server",
         "-s",
         metavar="ADDRESS",
-        help="A job server: HOST, HOST:PORT, [::1]:PORT or unix:PATH. May be given several times.",
+        help="A job server: HOST, HOST:PORT, [::1]:PORT, unix:PATH or tls:HOST:PORT. Several are taken.",
         show_default=f"${VARIABLE}, or {DEFAULT_SERVER}",
     ),
 ]

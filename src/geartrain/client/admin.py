@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from ..errors import ConnectionLostError, MalformedPacketError, NoServersError, ServerError, WaitTimeoutError
 from ..sockets import connect, tune
+from ..tls import context_of, with_tls
 from ..wire import packets as p
 from ..wire.address import Address, parse_address
 from ..wire.parser import Parser
@@ -195,13 +197,16 @@ class Admin(Commands, Blocking):
     Args:
         server: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`; the port is 4730 unless given.
         timeout: seconds that connecting, and then each answer, may take.
+        tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
 
     It connects with the first command, and again with the next one after the connection broke.
     """
 
-    def __init__(self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._shell = self
-        self._address = parse_address(server)
+        self._address = with_tls(parse_address(server), tls)
         self._timeout = timeout
         self._socket: socket.socket | None = None
 
@@ -266,9 +271,11 @@ class AsyncAdmin(Commands, Awaited):
     Commands of several tasks take turns.
     """
 
-    def __init__(self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._shell = self
-        self._address = parse_address(server)
+        self._address = with_tls(parse_address(server), tls)
         self._timeout = timeout
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
@@ -336,7 +343,7 @@ class AsyncAdmin(Commands, Awaited):
 async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if address.path:
         return await asyncio.open_unix_connection(address.path)
-    reader, writer = await asyncio.open_connection(address.host, address.port)
+    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context_of(address))
     tune(writer.get_extra_info("socket"))
     return reader, writer
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
 from ..sockets import tune
+from ..tls import context_of
 from .calls import Calls
 from .channel import reason_of
 from .functions import AsyncFunctions
@@ -202,7 +203,8 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
             if address.path:
                 await loop.create_unix_connection(lambda: channel, address.path)
             else:
-                await loop.create_connection(lambda: channel, address.host, address.port)
+                tls = context_of(address)
+                await loop.create_connection(lambda: channel, address.host, address.port, ssl=tls)
         except OSError as error:
             self._gone(channel, reason_of(error))
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
 from ..errors import ClosedError, ConnectionLostError, GeartrainError, NoServersError, WaitTimeoutError
+from ..tls import with_tls
 from ..wire.address import parse_address
 from .engine import Engine
 from .link import Link, Question
@@ -30,6 +32,7 @@ class BaseClient(Generic[F]):
             coalesce although the servers know nothing of each other; tasks without one take turns.
         prefix: put before every function's name, with a tab between them, as other Gearman libraries do:
             with `"test"` the task `sleep` is for workers of `test\\tsleep`.
+        tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
         exceptions: have the servers tell of a worker's exceptions; else such a job just fails.
         connect_timeout: seconds that connecting to one server may take.
         timeout: seconds that `run`, `background`, `status` and the other calls that wait may take, unless
@@ -55,6 +58,7 @@ class BaseClient(Generic[F]):
         *,
         route: Literal["failover", "unique"] = "failover",
         prefix: str = "",
+        tls: ssl.SSLContext | None = None,
         exceptions: bool = True,
         connect_timeout: float = 5.0,
         timeout: float | None = None,
@@ -62,7 +66,7 @@ class BaseClient(Generic[F]):
         probe_timeout: float = 15.0,
     ) -> None:
         names = [servers] if isinstance(servers, str) else list(servers)
-        addresses = list(dict.fromkeys(map(parse_address, names)))
+        addresses = list(dict.fromkeys(with_tls(parse_address(name), tls) for name in names))
         if not addresses:
             raise ValueError("a client needs at least one server")
         if route not in ("failover", "unique"):

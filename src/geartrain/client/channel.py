@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..sockets import tune
+from ..tls import secure
 from .link import Link
 
 NOTHING: Final = memoryview(b"")
+HANDSHAKE_TIMEOUT: Final = 5.0
+"""Seconds that a server may take for its part of the TLS handshake; other servers wait meanwhile."""
 
 
 class Alarm:
@@ -103,6 +106,12 @@ class Channel:
             self.reason = os.strerror(error)
             return self.connect()
         tune(self.socket)
+        try:
+            self.socket = secure(self.socket, self.link.address, HANDSHAKE_TIMEOUT)
+        except OSError as problem:
+            self.reason = reason_of(problem)
+            self.socket = None
+            return self.connect()
         self.open = True
         return True
 

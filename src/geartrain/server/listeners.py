@@ -73,14 +73,14 @@ class Listeners:
 
     # Opening and closing
 
-    def listen(self, address: Address, *, tls: bool) -> None:
+    def listen(self, address: Address) -> None:
         """Listen on an address, on all that its name stands for.
 
         Raises:
             OSError: it can't be had.
         """
         for listening in _bind(address):
-            self.adopt(listening, tls=tls, is_own=True)
+            self.adopt(listening, tls=bool(address.tls), is_own=True)
         if address.path:
             self._paths.append(address.path)
 
@@ -103,7 +103,7 @@ class Listeners:
         if listening.family == socket.AF_UNIX:
             self.addresses.append(Address("", 0, os.fsdecode(name)))
         else:
-            self.addresses.append(Address(name[0], name[1]))
+            self.addresses.append(Address(name[0], name[1], tls=tls))
 
     def start(self) -> None:
         """Begin to accept."""

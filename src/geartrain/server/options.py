@@ -103,9 +103,6 @@ class Tls:
     client_required: bool = _option(
         True, "With `client_ca` a peer must show a certificate; otherwise it may."
     )
-    listen: tuple[str, ...] = _option(
-        (), "Addresses that speak TLS, the others do not; empty: all but the Unix sockets do."
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +119,7 @@ class ServerOptions:
     """How one job server runs."""
 
     listen: tuple[str, ...] = _option(
-        ("127.0.0.1",), "Where it listens: `host`, `host:port`, `[::1]:4730`, `unix:/path`."
+        ("127.0.0.1",), "Where it listens: `host`, `host:port`, `[::1]:4730`, `unix:/path`, `tls:host:port`."
     )
     port: int = _option(DEFAULT_PORT, "Of the addresses that name none; 0: the system chooses.", most=65535)
     journal: str = _option("memory", "Where background jobs survive; `memory`: nowhere.")
@@ -154,17 +151,17 @@ class ServerOptions:
     log: Log = field(default_factory=Log)
 
     def addresses(self) -> list[Address]:
-        """The addresses to listen on without TLS, or with it if no others are meant for that.
+        """The addresses to listen on, each with whether TLS is spoken there.
+
+        With a certificate that is at those written `tls:`, or if there are none, at all but Unix sockets.
 
         Raises:
-            ValueError: one of them can't be read; the sentence says which and why.
+            ValueError: one of them can't be read, or there is no certificate; with a sentence.
         """
-        return [parse_address(text, self.port) for text in self.listen]
-
-    def tls_addresses(self) -> list[Address]:
-        """The addresses of their own that speak TLS.
-
-        Raises:
-            ValueError: one of them can't be read; the sentence says which and why.
-        """
-        return [parse_address(text, self.port) for text in self.tls.listen]
+        found = [parse_address(text, self.port) for text in self.listen]
+        chosen = [address for address in found if address.tls]
+        if chosen and not self.tls.certificate:
+            raise ValueError(f"listen: {chosen[0]} needs a certificate, tls.certificate names none")
+        if self.tls.certificate and not chosen:
+            return [address._replace(tls=not address.path) for address in found]
+        return found

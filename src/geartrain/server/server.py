@@ -98,7 +98,7 @@ class Server:
             OSError: one of the addresses can't be had; then none is listened on.
             ValueError: one of the addresses can't be read.
         """
-        addresses, tls_addresses = self.options.addresses(), self.options.tls_addresses()
+        addresses = self.options.addresses()
         self.reload()
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
@@ -116,7 +116,7 @@ class Server:
                     self.on_replay(len(self.broker.jobs))
             await self.commits.settle()
             self._listeners = Listeners(self.options, self._make_protocol, lambda: self._context)
-            self._listen(list(sockets), addresses, tls_addresses)
+            self._listen(list(sockets), addresses)
         except BaseException:
             if self._listeners is not None:
                 self._listeners.close()
@@ -162,18 +162,13 @@ class Server:
         # It is one to the event loop, which asks for the methods only.
         return cast(asyncio.BaseProtocol, Connection(self, address))
 
-    def _listen(
-        self, sockets: list[socket.socket], addresses: list[Address], tls_addresses: list[Address]
-    ) -> None:
+    def _listen(self, sockets: list[socket.socket], addresses: list[Address]) -> None:
         listeners = self._listeners
-        all_tls = self._context is not None and not tls_addresses
         for listening in sockets:
-            listeners.adopt(listening, tls=all_tls and listening.family != socket.AF_UNIX)
+            listeners.adopt(listening, tls=self._context is not None and listening.family != socket.AF_UNIX)
         if not sockets:
             for address in addresses:
-                listeners.listen(address, tls=all_tls and not address.path)
-            for address in tls_addresses:
-                listeners.listen(address, tls=True)
+                listeners.listen(address)
 
     def warn_if_exposed(self) -> None:
         """Say so if anybody on the network may do anything."""

@@ -1,4 +1,4 @@
-"""Where a job server is: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`."""
+"""Where a job server is: `"host"`, `"host:port"`, `"[::1]:4730"`, `"unix:/path"`, or `"tls:host:port"`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from .packets import DEFAULT_PORT
 
 
 class Address(NamedTuple):
-    """A job server's address: a host and a port, or the path of a Unix socket (then `host` is empty)."""
+    """A job server's address: a host and a port, or the path of a Unix socket (then `host` is empty).
+
+    `tls` is for who connects there: whether TLS is spoken, or what it is spoken with, an `ssl.SSLContext`.
+    """
 
     host: str
     port: int
     path: str = ""
+    tls: object = False
 
     @property
     def is_local(self) -> bool:
@@ -22,13 +26,15 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        tls = "tls:" if self.tls else ""
+        return tls + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
 
 def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
     """Read an address as people write it.
 
-    An IPv6 address with a port needs its brackets; alone (`"::1"`) it may go without.
+    After `tls:` stands one of a server that speaks TLS. An IPv6 address with a port needs its brackets; alone
+    (`"::1"`) it may go without.
 
     Raises:
         ValueError: with a sentence that says what is wrong.
@@ -38,6 +44,9 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
         if not path:
             raise ValueError(f"{text!r}: a Unix socket needs a path, as in 'unix:/run/geartrain.sock'")
         return Address("", 0, path)
+    if text.startswith("tls:"):
+        plain = parse_address(text.removeprefix("tls:"), default_port)
+        return plain._replace(tls=True)
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):

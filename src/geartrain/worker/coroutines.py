@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from ..tls import context_of
 from ..wire import packets as p
 from ..wire.address import Address
 from ..wire.text import text_of
@@ -190,7 +191,8 @@ class CoroutineLoop:
                     if address.path:
                         _, link = await loop.create_unix_connection(new_link, address.path)
                     else:
-                        _, link = await loop.create_connection(new_link, address.host, address.port)
+                        tls = context_of(address)
+                        _, link = await loop.create_connection(new_link, address.host, address.port, ssl=tls)
             except TimeoutError:
                 reason = f"no connection within {self._connect_timeout:g} seconds"
             except (OSError, ValueError) as error:

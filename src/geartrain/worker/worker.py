@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import structlog
 
+from ..tls import with_tls
 from ..wire.address import parse_address
 from .coroutines import CoroutineLoop
 from .functions import Function, Functions, Table
@@ -71,6 +73,7 @@ class Worker:
             one it is the host's name and the process id, as in ``host-4711``.
         prefix: goes before the name of every function, with a tab between them, as the other libraries have
             it. A client with the same prefix reaches them.
+        tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
         connect_timeout: seconds that an attempt to connect to a server may take.
     """
 
@@ -80,8 +83,10 @@ class Worker:
         *,
         client_id: str = "",
         prefix: str = "",
+        tls: ssl.SSLContext | None = None,
         connect_timeout: float = 5.0,
     ) -> None:
+        self._tls = tls
         self.servers = servers
         if any(character.isspace() or character == "\0" for character in client_id):
             raise ValueError(f"a client id may not hold spaces, the servers list it in a line: {client_id!r}")
@@ -108,7 +113,7 @@ class Worker:
         texts = [servers] if isinstance(servers, str) else list(servers)
         if not texts:
             raise ValueError("a worker needs a job server to work for, none is given")
-        self._addresses = list(dict.fromkeys(parse_address(text) for text in texts))
+        self._addresses = list(dict.fromkeys(with_tls(parse_address(text), self._tls) for text in texts))
 
     # Functions
 
