@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -124,6 +125,7 @@ class Channel:
 
 def reason_of(error: BaseException) -> str:
     """What went wrong, in the system's words where it has some."""
-    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+    # These two have numbers of their own.
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror | ssl.SSLError) and error.errno:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
