@@ -120,7 +120,7 @@ def test_a_wake_up_that_comes_while_grabbing_or_working_changes_nothing(engine: 
 
 
 @pytest.mark.parametrize("code", ["INVALID_COMMAND", "server_error"])
-def test_a_server_that_knows_less_is_asked_for_less_and_remembered(engine: Engine, code: str) -> None:
+def test_a_server_that_knows_less_is_asked_for_less_on_this_connection(engine: Engine, code: str) -> None:
     engine.grab()
     engine.receive(answer(Packet.ERROR, code, "what?"))
     assert types(take_reply(engine)) == [Packet.GRAB_JOB_UNIQ]
@@ -128,8 +128,9 @@ def test_a_server_that_knows_less_is_asked_for_less_and_remembered(engine: Engin
     assert types(take_reply(engine)) == [Packet.GRAB_JOB]
     engine.receive(NO_JOB)
     take_reply(engine)
-    engine.connected(ADD)
     assert types(engine.grab()) == [Packet.GRAB_JOB]
+    engine.connected(ADD)
+    assert types(engine.grab()) == [Packet.GRAB_JOB_ALL]
 
 
 def test_an_error_about_something_else_does_not_change_the_grab(engine: Engine) -> None:

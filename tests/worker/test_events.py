@@ -10,6 +10,7 @@ import pytest
 
 from geartrain import ConnectionLostError, Job, JobLostError, Worker
 from geartrain.worker import connection
+from geartrain.worker import job as job_module
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS
 from tests.server.running import RunningServer
@@ -236,3 +237,20 @@ def test_a_job_whose_time_is_over_raises_in_its_handler_and_is_done_anew(kind: s
             assert packet.args[1] == b"the second time"
     (error,) = runs
     assert isinstance(error, JobLostError)
+
+
+def test_an_event_that_no_server_would_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "LARGEST_BODY", 1000)
+
+    def tell(job: Job) -> None:
+        job.data(bytes(1000))
+        job.data(bytes(1001))
+
+    with RunningServer() as server, server.connect() as client, Worker(f"127.0.0.1:{server.port}") as worker:
+        client.send(Packet.OPTION_REQ, "exceptions")
+        client.expect(Packet.OPTION_RES)
+        worker.register("tell", tell)
+        handle = client.submit("tell")
+        assert worker.work_one(10)
+        client.expect(Packet.WORK_DATA, handle, bytes(1000))
+        client.expect(Packet.WORK_EXCEPTION, handle, "1001 bytes in one packet: 1000 are the most")

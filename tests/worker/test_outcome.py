@@ -60,7 +60,7 @@ def test_text_that_has_no_utf_8_is_an_exception() -> None:
 
 
 def test_a_result_that_no_server_would_take_is_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcome, "LARGEST_RESULT", 1000)
+    monkeypatch.setattr(outcome, "LARGEST_BODY", 1000)
     assert run(lambda job: bytes(1000)) == (Packet.WORK_COMPLETE, bytes(1000))
     for result in (bytes(1001), "x" * 1001):
         assert run(lambda job, result=result: result) == (

@@ -64,7 +64,7 @@ class LocalServer:
         """
         here = copy.copy(worker)
         here.servers = self.address
-        here._lock, here._loops, here._one, here._stopped = threading.Lock(), [], None, False
+        here._loops, here._one, here._stopped = [], None, False
         for number in range(threads):
             thread = threading.Thread(target=here.run, name=f"gearman worker {number}", daemon=True)
             thread.start()

@@ -86,7 +86,7 @@ class Engine:
         self._client_id = client_id
         self._max_packet = max_packet
         self._parser = Parser(p.RESPONSE, max_packet)
-        # Which grab the server understands; it is the same server after a reconnect, as a rule.
+        # Which grab the server understands. Each connection tries anew: another server may be there now.
         self._grab = 0
         self._grab_is_known = False
         # How many jobs in a row had no other one waiting behind them. While it is zero the next grab goes out
@@ -105,6 +105,8 @@ class Engine:
         self.announced = {}
         self._parser = Parser(p.RESPONSE, self._max_packet)
         self._grabbed_ahead = False
+        self._grab = 0
+        self._grab_is_known = False
         name = request(p.SET_CLIENT_ID, self._client_id) if self._client_id else b""
         return name + self._differences(functions) + PROBE + _PRE_SLEEP
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from ..wire import packets as p
+from ..wire.parser import MAX_PACKET
 from ..wire.text import text_of
+
+LARGEST_BODY: Final = MAX_PACKET - 256
+"""Bytes of a result or an event at most; the rest is room for the handle. A job server that is sent more
+hangs up, and has the job done again."""
 
 
 class Sink(Protocol):
@@ -86,6 +91,7 @@ class Job:
         Raises:
             JobLostError: the connection broke, or the server took the job away because its time was over.
                 Somebody else does the job now: let the exception pass, what this worker does is in vain.
+            ValueError: these are more than `LARGEST_BODY` bytes, which no packet may carry.
         """
         self._send(p.WORK_DATA, _bytes(data))
 
@@ -114,6 +120,8 @@ class Job:
     def _send(self, type: int, body: bytes) -> None:
         if self._sink is None:
             raise RuntimeError(f"the job {self.handle} has ended: nothing more can be sent for it")
+        if len(body) > LARGEST_BODY:
+            raise ValueError(f"{len(body)} bytes in one packet: {LARGEST_BODY} are the most")
         self._sink.send_event(type, self._handle, body)
 
     def __repr__(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-import threading
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Final
@@ -50,14 +49,14 @@ class Loop:
         self._servers = Servers(addresses, functions, client_id, connect_timeout)
         # The server that a grab is out to. There is never more than one, so never a second job in hand.
         self._grabbing: Server | None = None
-        self._stopping = threading.Event()
+        self._stopping = False
         self._runner: asyncio.Runner | None = None
 
-    # From any thread
+    # From any thread and from signal handlers, so without locks
 
     def stop(self) -> None:
         """Have `run` return when the job in hand is done."""
-        self._stopping.set()
+        self._stopping = True
         self._servers.wake()
 
     def wake(self) -> None:
@@ -104,7 +103,7 @@ class Loop:
         looked = False
         while True:
             servers.announce()
-            if self._stopping.is_set():
+            if self._stopping:
                 return None
             if servers.awake:
                 server = servers.awake.popleft()
@@ -161,7 +160,7 @@ class Loop:
 
     def _follow(self, server: Server, until: float) -> bytes:
         """What is written behind the end of a job: the next grab, if it is still this server's turn."""
-        if self._stopping.is_set() or self.done >= until:
+        if self._stopping or self.done >= until:
             return b""
         servers = self._servers
         if servers.several:

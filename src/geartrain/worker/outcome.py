@@ -12,15 +12,11 @@ import structlog
 
 from ..errors import JobException, JobFailed, JobLostError, TimeLimitError
 from ..wire import packets as p
-from ..wire.parser import MAX_PACKET
 from .functions import Function
 from .hooks import Hooks
-from .job import Job
+from .job import LARGEST_BODY, Job
 
 _log = structlog.get_logger("geartrain.worker")
-
-LARGEST_RESULT: Final = MAX_PACKET - 256
-"""Bytes; the rest is room for the handle. A server that was sent more would hang up, and try it again."""
 
 Outcome = tuple[int, bytes | None]
 """A packet type, and what follows the handle in its body (None: the handle stands alone)."""
@@ -133,7 +129,7 @@ def exception_text(error: BaseException) -> bytes:
         text = name
     elif isinstance(error, KeyError):
         text = f"{name}: {text}"
-    return text.encode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "backslashreplace")[:LARGEST_BODY]
 
 
 def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
@@ -143,7 +139,7 @@ def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
         return p.WORK_FAIL, None
     if isinstance(error, JobException):
         _log.info("job ended with an exception", **names, reason=str(error))
-        return p.WORK_EXCEPTION, error.data
+        return p.WORK_EXCEPTION, error.data[:LARGEST_BODY]
     if isinstance(error, JobLostError) and error.handle == job.handle:
         # Whoever runs the handler knows, and has nobody to tell.
         return p.WORK_FAIL, None
@@ -170,8 +166,8 @@ def _returned(function: Function, result: object) -> Outcome:
             result = _bytes_of(result)
         except (TypeError, UnicodeEncodeError) as error:
             raise _UnfitResultError(f"the function {function.name!r} returned {error}") from None
-    if len(result) > LARGEST_RESULT:
-        size = f"{len(result)} bytes: the largest result is {LARGEST_RESULT} bytes"
+    if len(result) > LARGEST_BODY:
+        size = f"{len(result)} bytes: the largest result is {LARGEST_BODY} bytes"
         raise _UnfitResultError(f"the function {function.name!r} returned {size}")
     return p.WORK_COMPLETE, result
 

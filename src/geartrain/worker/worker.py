@@ -6,7 +6,6 @@ import math
 import os
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -96,8 +95,8 @@ class Worker:
         self._hooks = Hooks()
         # In a process of `geartrain work`: what stops handlers that run away.
         self._watch: Watch | None = None
-        # `run` may be called in several threads; each has a loop of its own.
-        self._lock = threading.Lock()
+        # `run` may be called in several threads; each has a loop of its own. There is no lock, since a signal
+        # handler may come in between: each operation on the list is atomic.
         self._loops: list[Loop | CoroutineLoop] = []
         self._stopped = False
         # The one that `work_one` goes on with.
@@ -309,12 +308,11 @@ class Worker:
     def stop(self) -> None:
         """Have `run` and `work_one` return when the job in hand is done, and later calls at once.
 
-        May be called from any thread, and from a handler.
+        May be called from any thread, from a function of this worker, and from a signal handler.
         """
-        with self._lock:
-            self._stopped = True
-            for loop in self._loops:
-                loop.stop()
+        self._stopped = True
+        for loop in tuple(self._loops):
+            loop.stop()
 
     def close(self) -> None:
         """Close the connections that `work_one` left open."""
@@ -366,10 +364,10 @@ class Worker:
 
     def _add(self, loop: Loop | CoroutineLoop) -> None:
         keep_off_stdout()
-        with self._lock:
-            self._loops.append(loop)
-            if self._stopped:
-                loop.stop()
+        # In this order: whoever stops the worker now either finds the loop or has left word.
+        self._loops.append(loop)
+        if self._stopped:
+            loop.stop()
 
     def _run(self, loop: Loop, max_jobs: float = math.inf) -> int:
         self._start(loop)
@@ -415,13 +413,11 @@ class Worker:
             self._part_from(loop)
 
     def _part_from(self, loop: Loop | CoroutineLoop) -> None:
-        with self._lock:
-            self._loops.remove(loop)
+        self._loops.remove(loop)
 
     def _wake(self) -> None:
-        with self._lock:
-            for loop in self._loops:
-                loop.wake()
+        for loop in tuple(self._loops):
+            loop.wake()
 
 
 __all__ = ["Job", "Worker"]
