@@ -1,4 +1,4 @@
-# The verbs: demo, test, check, format, compiled, crash, fuzz, simulate, lock, clean. Each makes what it needs first.
+# The verbs: demo, test, check, format, compiled, crash, fuzz, simulate, soak, lock, clean. Each makes what it needs first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ CC_FOUND := $(shell command -v cc)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
-.PHONY: demo test check format compiled crash fuzz simulate lock clean
+.PHONY: demo test check format compiled crash fuzz simulate soak lock clean
 
 demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
 	@$(AS_COMPILED) $(BIN)/geartrain demo
@@ -39,6 +39,9 @@ fuzz: $(VENV)/ready $(COMPILED)  ## a million hostile inputs: make fuzz SEED=7 I
 
 simulate: $(VENV)/ready $(COMPILED)  ## the broker beside an independent model: make simulate SEED=7 STEPS=1000000
 	$(AS_COMPILED) $(BIN)/python -m tests.simulation --steps $(or $(STEPS),1000000) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/ready  ## ten minutes of killed workers, restarted servers and cancelled clients: make soak SEED=7 SECONDS=60
+	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/ready  ## resolve the dependencies anew into requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

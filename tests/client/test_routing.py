@@ -201,11 +201,25 @@ def test_the_servers_last_words_are_part_of_the_reason() -> None:
 def test_a_server_that_ends_the_connection_over_an_option_is_not_asked_for_it_again() -> None:
     bench = Bench("a", options=[b"exceptions"])
     bench.submit()
-    bench.open()
-    assert [type for type, _ in bench.sent()] == [p.OPTION_REQ, p.SUBMIT_JOB]
-    bench.lose()
+    for _ in range(2):
+        bench.open()
+        assert [type for type, _ in bench.sent()] == [p.OPTION_REQ, p.SUBMIT_JOB]
+        bench.lose()
     bench.open()
     assert bench.sent() == [JOB]
+
+
+def test_a_server_that_was_killed_before_it_answered_an_option_is_asked_for_it_again() -> None:
+    bench = Bench("a", options=[b"exceptions"])
+    bench.submit()
+    for _ in range(2):
+        bench.open()
+        bench.sent()
+        bench.lose()
+        bench.refuse()
+        bench.submit()
+    bench.open()
+    assert [type for type, _ in bench.sent()] == [p.OPTION_REQ, p.SUBMIT_JOB]
 
 
 def test_a_server_that_refuses_an_option_is_used_without_it() -> None:

@@ -106,7 +106,7 @@ def test_what_can_not_be_typed_is_refused(client: Client) -> None:
 
 
 def test_the_context_of_a_call_travels_around_its_arguments(client: Client) -> None:
-    client.context = lambda: {"traceparent": "00-1-2-01"}
+    client.context = lambda function: {"traceparent": "00-1-2-01"}
     assert client.function(tasks.add)(2, 3) == 5
     task = client.function(tasks.add).task(2, 3)
     assert task.workload == (b'{"geartrain.arguments":[2,3],"geartrain.context":{"traceparent":"00-1-2-01"}}')

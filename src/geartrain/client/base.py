@@ -87,8 +87,9 @@ class BaseClient(Generic[F]):
             probe_timeout=probe_timeout,
             wall_offset=time.time() - time.monotonic(),
         )
-        self.context: Callable[[], Mapping[str, str]] | None = None
-        """Called for each call of a typed function: what it returns travels around the arguments."""
+        self.context: Callable[[str], Mapping[str, str]] | None = None
+        """Called with the name of a typed function for each of its calls: what it returns travels around the
+        arguments."""
         self._prepare()
 
     def __repr__(self) -> str:

@@ -35,6 +35,9 @@ from .task import FAILED, NEW, SUBMITTED, WAITING, Task, TaskState
 CHUNK: Final = 128 * 1024
 """Bytes that are made ready for one write, more only if a single workload is larger. What a server has not
 taken yet beyond that waits as tasks, not as bytes."""
+OPTION_ATTEMPTS: Final = 2
+"""Connections in a row that may end before an option is answered; then the server can't bear it. Once may be
+a server that was killed at that moment."""
 MAX_LOSSES: Final = 10
 """Connections that a foreground task may lose before it is given up: it may be what ends them."""
 PROBE: Final = b"geartrain probe"
@@ -149,7 +152,7 @@ class Engine(Answers):
         link.heard_at = now
         link.probed_at = None
         link.welcomed = False
-        if not link.options_refused:
+        if link.options_unanswered < OPTION_ATTEMPTS:
             for option in reversed(self.options):
                 link.queue.appendleft(Question(p.OPTION_REQ, option, p.OPTION_RES))
 
@@ -193,6 +196,8 @@ class Engine(Answers):
         if not link.welcomed:
             link.welcomed = True
             self.router.works(link)
+            if link.options_unanswered < OPTION_ATTEMPTS:
+                link.options_unanswered = 0
         try:
             try:
                 packets = link.parser.feed(data)
@@ -213,7 +218,9 @@ class Engine(Answers):
             # is an option that it can't bear.
             first = link.awaited[0] if link.awaited else None
             if link.state == UP and isinstance(first, Question) and first.type == p.OPTION_REQ:
-                link.options_refused = True
+                link.options_unanswered += 1
+            elif link.state == CONNECTING:
+                link.options_unanswered = 0  # it was going down
             link.failed = link.attempt
             self.router.fails(link, now)
         # What the server said last explains more than that the connection ended.

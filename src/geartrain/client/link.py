@@ -70,7 +70,7 @@ class Link:
         "heard_at",
         "jobs",
         "name",
-        "options_refused",
+        "options_unanswered",
         "parser",
         "probed_at",
         "queue",
@@ -100,9 +100,9 @@ class Link:
         # When it last showed a sign of life while one was waited for; when it was asked for one.
         self.heard_at = 0.0
         self.probed_at: float | None = None
-        # Whether this connection has answered anything yet, and whether an option ended an earlier one.
+        # Whether this connection has answered anything yet, and how many in a row ended over an option.
         self.welcomed = False
-        self.options_refused = False
+        self.options_unanswered = 0
 
     @property
     def busy(self) -> bool:

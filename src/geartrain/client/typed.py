@@ -141,7 +141,7 @@ class BaseTyped(Generic[X, P, R]):
     def _task(self, args: tuple[Any, ...], keywords: dict[str, Any], background: bool = False) -> Task:
         options = self._options
         context = self._client.context
-        workload = self._signature.workload(args, keywords, None if context is None else context())
+        workload = self._signature.workload(args, keywords, None if context is None else context(self.name))
         return Task(
             self.name,
             workload,

@@ -121,6 +121,13 @@ class Worker:
         """The names of the functions that are registered, without the worker's prefix."""
         return tuple(function.name for function in self._functions.table.values())
 
+    def handler(self, name: str) -> Callable[[Job], Any] | None:
+        """What does the jobs of a function, None if none of this name is registered."""
+        for function in self._functions.table.values():
+            if function.name == name:
+                return function.handler
+        return None
+
     @overload
     def function(self, name: FunctionT) -> FunctionT: ...
     @overload

@@ -1,0 +1,56 @@
+"""`python manage.py gearman_worker`: the worker with the functions of all applications."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS, ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import autodiscover_modules
+
+
+class Command(BaseCommand):
+    """Does the jobs of the functions that are declared in the applications' `gearman.py`."""
+
+    help = "Do the jobs of the functions that are declared in each application's gearman.py."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The options are those of `geartrain work`."""
+        parser.add_argument("--processes", "-p", type=int, help="work in so many, and replace those that end")
+        parser.add_argument("--threads", "-t", type=int, default=1, help="jobs at a time in a process")
+        parser.add_argument("--concurrency", "-c", type=int, default=0, help="coroutines at a time")
+        parser.add_argument("--grace", type=float, default=30.0, help="seconds that jobs have at the end")
+        parser.add_argument("--max-jobs", type=int, help="end a process after so many jobs")
+        parser.add_argument("--reload", action="store_true", help="start anew when a Python file has changed")
+        parser.add_argument("--until-eof", action="store_true", help=SUPPRESS)
+
+    def handle(self, **options: Any) -> None:
+        """Run until SIGTERM or Ctrl-C."""
+        from geartrain.contrib.django import _worker
+        from geartrain.lifeline import hold_lifeline
+        from geartrain.worker.pool import Supervisor
+        from geartrain.worker.pool.process import ProcessOptions, WorkerProcess
+
+        try:
+            work = ProcessOptions(
+                options["threads"], options["concurrency"], options["grace"], options["max_jobs"]
+            )
+            if options["until_eof"]:
+                hold_lifeline()
+            elif options["processes"] or options["reload"]:
+                # The same command again; the last option makes it a child.
+                command = [sys.executable, *sys.orig_argv[1:], "--until-eof"]
+                folders = [Path.cwd()] if options["reload"] else []
+                sys.exit(
+                    Supervisor(command, options["processes"] or 1, grace=work.grace, reload=folders).run()
+                )
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        autodiscover_modules("gearman")
+        worker = _worker()
+        if not worker.functions:
+            raise CommandError("no application has a gearman.py that declares a function of the worker")
+        self.stderr.write(f"works on {', '.join(worker.functions)} for {', '.join(worker.servers)}")
+        sys.exit(WorkerProcess(worker, work).run())

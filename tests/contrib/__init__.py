@@ -1,0 +1,1 @@
+"""The integrations, each with the library that it is for."""
