@@ -17,6 +17,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from typer.testing import CliRunner
+
+from geartrain.cli import app
+from geartrain.cli.exits import code_of
+from geartrain.errors import GeartrainError
 from tests.harness.processes import Process, wait_until
 from tests.harness.servers import JobServer
 
@@ -63,6 +68,17 @@ def run(
         cwd=cwd,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def run_here(*arguments: str, stdin: str = "", server: JobServer | None = None) -> Done:
+    """Run the command in this process, which is many times faster."""
+    done = CliRunner().invoke(app, arguments, stdin, env=_environment(server))
+    code, complaint = done.exit_code, done.stderr
+    if isinstance(done.exception, GeartrainError):
+        code, complaint = code_of(done.exception), f"{complaint}geartrain: {done.exception}\n"
+    elif done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Done(code, done.stdout_bytes.decode("utf-8", "surrogateescape"), complaint)
 
 
 def start(

@@ -13,7 +13,22 @@ from typing import Annotated
 import typer
 
 from ..errors import GeartrainError
-from . import admin, demo, gearmand, ping, serve, status, submit, work, workers
+from . import (
+    admin,
+    dead,
+    demo,
+    function,
+    gearmand,
+    journal,
+    ping,
+    result,
+    schedule,
+    serve,
+    status,
+    submit,
+    work,
+    workers,
+)  # fmt: skip
 from .exits import EXIT_CODES, code_of, complain
 
 __all__ = ["app", "main"]
@@ -27,7 +42,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 # An app that has a name becomes a command with commands of its own, the others' commands join the root.
-for family in (demo, serve, work, submit, status, workers, ping, admin, gearmand):
+for family in (
+    *(demo, serve, work, submit, result, status, workers, ping),
+    *(function, schedule, dead, journal, admin, gearmand),
+):
     app.add_typer(family.app)
 
 

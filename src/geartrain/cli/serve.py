@@ -51,6 +51,12 @@ def serve(
             show_default="journal.db in this user's state folder",
         ),
     ] = None,
+    keep_results: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Keep the outcomes of background jobs, such as 1h.", show_default="0"
+        ),
+    ] = None,
     config: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +126,7 @@ def serve(
         "tls.key": tls_key,
         "tls.client_ca": tls_client_ca,
         "access": access,
+        "keep_results": keep_results,
         "job_retries": job_retries,
         "round_robin": round_robin,
         "worker_wakeup": worker_wakeup,

@@ -124,6 +124,20 @@ class JournalFile:
         """Every job, oldest first, some thousands at a time. Nothing may be written meanwhile."""
         return read(self._open_connection, self.path)
 
+    def contents(self) -> tuple[set[int], set[tuple[bytes, bytes]], set[tuple[str, str]]]:
+        """Numbers of jobs, functions with uniques, and what documents are found by."""
+        try:
+            return *table.numbers_and_uniques(self._open_connection), table.keys(self._open_connection)
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+
+    def job(self, number: int) -> JobRecord | None:
+        """The job of that number, if there is one."""
+        try:
+            return table.one(self._open_connection, number)
+        except sqlite3.Error as error:
+            raise trouble(self.path, error) from error
+
     # Writing
 
     def write(self, batch: Batch) -> None:
@@ -372,6 +386,8 @@ def connect_to_read(path: str) -> sqlite3.Connection:
 def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     url = f"file:{quoted}?mode={mode}"
+    if mode == "ro" and not os.path.exists(path + "-wal"):
+        url += "&immutable=1"  # nobody writes it, and nothing is left beside it
     return sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
 
 

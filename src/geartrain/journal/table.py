@@ -15,7 +15,7 @@ from struct import Struct
 from typing import Any, Final
 from zlib import crc32
 
-from ..broker.records import Document, JobRecord
+from ..broker.records import DEAD, Document, JobRecord
 from ..errors import JournalError
 
 MAX_BYTES: Final = 256 * 1024
@@ -47,6 +47,7 @@ _SAVE: Final = {
     for rows in _SIZES
 }
 _EMPTY: Final = bytearray()
+SELECT_AFTER: Final = f"SELECT {_COLUMNS} FROM job WHERE number > ? ORDER BY number"
 _END: Final = "DELETE FROM job WHERE number IN (SELECT value FROM json_each(?))"
 _PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value, checksum) VALUES (?, ?, ?, ?)"
 _REMOVE: Final = "DELETE FROM document WHERE kind = ? AND key = ?"
@@ -157,6 +158,12 @@ def known(connection: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
     return {number for (number,) in found}
 
 
+def one(connection: sqlite3.Connection, number: int) -> JobRecord | None:
+    """The job of that number, if there is one."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE number = ?", (number,)).fetchone()
+    return None if row is None else JobRecord._make(row[:-1])
+
+
 def select(connection: sqlite3.Connection) -> sqlite3.Cursor:
     """Every job, oldest first, to be read with `fetch`. Close the cursor before anything is written."""
     return connection.execute(f"SELECT {_COLUMNS} FROM job ORDER BY number")
@@ -171,15 +178,24 @@ def fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
     """
     records = []
     for row in cursor.fetchmany(READ_ROWS):
-        *values, expected = row
-        try:
-            found = checksum(values)
-        except Exception:  # a value of a wrong type or size
-            found = -1
-        if found != expected:
+        if not is_whole(row):
             raise JournalError(f"job {row[0]} in {path} is damaged: {ADVICE}")
-        records.append(JobRecord._make(values))
+        records.append(JobRecord._make(row[:-1]))
     return records
+
+
+def is_whole(row: Sequence[Any]) -> bool:
+    """Whether a job's row is what was written."""
+    try:
+        return bool(checksum(row[:-1]) == row[-1])
+    except Exception:  # a value of a wrong type or size
+        return False
+
+
+def is_document_whole(row: Sequence[Any]) -> bool:
+    """Whether a document's row is what was written."""
+    kind, key, value, expected = row
+    return isinstance(value, bytes) and checksum_of_document(kind, key, value) == expected
 
 
 def documents(connection: sqlite3.Connection, path: str) -> list[Document]:
@@ -190,11 +206,32 @@ def documents(connection: sqlite3.Connection, path: str) -> list[Document]:
         sqlite3.Error: the file can't be read.
     """
     found = []
-    for kind, key, value, expected in connection.execute("SELECT kind, key, value, checksum FROM document"):
-        if not isinstance(value, bytes) or checksum_of_document(kind, key, value) != expected:
-            raise JournalError(f"the {kind} {key!r} in {path} is damaged: {ADVICE}")
-        found.append(Document(kind, key, value))
+    for row in connection.execute("SELECT kind, key, value, checksum FROM document"):
+        if not is_document_whole(row):
+            raise JournalError(f"the {row[0]} {row[1]!r} in {path} is damaged: {ADVICE}")
+        found.append(Document(*row[:3]))
     return found
+
+
+def numbers_and_uniques(connection: sqlite3.Connection) -> tuple[set[int], set[tuple[bytes, bytes]]]:
+    """Of all jobs the numbers, and of those that are not dead what they coalesce by, see `coalesces_by`."""
+    numbers: set[int] = set()
+    uniques: set[tuple[bytes, bytes]] = set()
+    for number, function, unique, state, workload in connection.execute(
+        "SELECT number, function, unique_key, state, iif(unique_key = x'2d', workload, x'') FROM job"
+    ):
+        numbers.add(number)
+        key = coalesces_by(function, unique, workload)
+        if key is not None and state != DEAD:
+            uniques.add(key)
+    return numbers, uniques
+
+
+def coalesces_by(function: bytes, unique: bytes, workload: bytes) -> tuple[bytes, bytes] | None:
+    """What jobs have in common that coalesce; None for a job that never does."""
+    if unique == b"-":
+        return (function, b"-" + workload) if workload else None
+    return (function, unique) if unique else None
 
 
 def keys(connection: sqlite3.Connection) -> set[tuple[str, str]]:

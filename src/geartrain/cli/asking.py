@@ -1,0 +1,70 @@
+"""Asking job servers for one of their own functions, `geartrain.…`: JSON there, JSON back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import typer
+
+from ..errors import GeartrainError, JobException, WaitTimeoutError
+from .exits import ExitCode, complain, fail
+
+PATIENCE: Final = 30.0
+"""Seconds that an answer may take: it waits for a commit, if something was changed."""
+
+
+def ask(servers: list[str], function: str, workload: object) -> dict[str, Any]:
+    """Ask every server; what is missing in the answers was complained about.
+
+    Ends the command if none of them answers.
+    """
+    answers: dict[str, Any] = {}
+    code = ExitCode.NO_SERVER
+    for server in servers:
+        try:
+            answers[server] = ask_one(server, function, workload)
+        except JobException as error:
+            complain(f"{server}: {error}")
+            code = ExitCode.FAILED
+        except GeartrainError as error:
+            complain(str(error))
+    if not answers:
+        raise typer.Exit(code)
+    return answers
+
+
+def ask_one(server: str, function: str, workload: object) -> Any:
+    """Ask one server.
+
+    Raises:
+        JobException: what is asked for makes no sense; with the server's sentence.
+        GeartrainError: it can't be reached, or knows no such function, as only geartrain's server does.
+    """
+    from ..client import Client
+
+    body = workload if isinstance(workload, str) else json.dumps(workload)
+    try:
+        with Client(server) as client:
+            return json.loads(client.run(f"geartrain.{function}", body, timeout=PATIENCE))
+    except WaitTimeoutError:
+        raise WaitTimeoutError(
+            f"{server} does not answer geartrain.{function}: is it geartrain's server, and a recent one?"
+        ) from None
+
+
+def changed(servers: list[str], function: str, workload: dict[str, Any]) -> dict[str, Any]:
+    """Ask every server for a change; ends the command with a sentence unless all of them made it."""
+    answers = ask(servers, function, workload)
+    if len(answers) < len(set(servers)):
+        fail("not all servers made the change")
+    return answers
+
+
+def when(seconds: float | None) -> str:
+    """A time as people of this place write it; empty for none."""
+    if not seconds:
+        return ""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
