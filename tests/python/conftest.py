@@ -14,22 +14,27 @@ from . import tasks
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with RunningServer() as server:
-        address = f"127.0.0.1:{server.port}"
-        worker = Worker(address)
-        worker._functions = tasks.worker._functions
-        threads = [threading.Thread(target=worker.run) for _ in range(2)]
+def running() -> Iterator[RunningServer]:
+    with RunningServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(running: RunningServer) -> Iterator[str]:
+    address = f"127.0.0.1:{running.port}"
+    worker = Worker(address)
+    worker._functions = tasks.worker._functions
+    threads = [threading.Thread(target=worker.run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield address
+    finally:
+        tasks.gate.set()
+        worker.stop()
         for thread in threads:
-            thread.start()
-        try:
-            yield address
-        finally:
-            tasks.gate.set()
-            worker.stop()
-            for thread in threads:
-                thread.join(10)
-                assert not thread.is_alive()
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
