@@ -16,7 +16,7 @@ from tests.harness.servers import geartrain, require
 
 from .readme import README, ROOT, sections, stage, steps
 
-TESTED_BELOW = {"background", "unique", "images", "signals"}
+TESTED_BELOW = {"background", "unique", "images", "signals", "tested"}
 """Examples with more to show than their output, or with an output that is a matter of time."""
 
 
@@ -53,6 +53,13 @@ def test_background_is_queued_and_then_goes_on_page_by_page(tmp_path: Path) -> N
     pages = [line for index, line in enumerate(lines) if line != lines[index - 1] or index == 0]
     assert pages == sorted(pages, key=client.output.splitlines().index)
     assert (tmp_path / "report.txt").read_text() == "Page 1\nPage 2\nPage 3\nPage 4\n"
+
+
+def test_the_tests_of_the_tested_program_pass(tmp_path: Path) -> None:
+    with stage(tmp_path, "127.0.0.1:1") as scene:
+        (step,) = steps("tested")
+        last = scene.run(f"{step.command} -p no:cacheprovider").splitlines()[-1]
+    assert last.startswith(f"{step.output.strip()} in ")
 
 
 def test_unique_is_rendered_once(tmp_path: Path) -> None:
@@ -144,7 +151,8 @@ def test_the_demo_prints_what_the_main_readme_shows() -> None:
 
 
 def test_the_ten_lines_of_the_main_readme_run(tmp_path: Path) -> None:
-    worker, client = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    section = (ROOT / "README.md").read_text().partition("## Ten lines")[2].partition("\n## ")[0]
+    worker, client = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     with geartrain() as server:
         for name, text in (("worker.py", worker), ("client.py", client)):
             # As printed, but for the port: somebody may listen on the usual one.

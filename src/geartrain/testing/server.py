@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from ..server import Server, ServerOptions
 from ..server.server import new_event_loop
 from ..worker import Worker
+from ..worker.logs import keep_off_stdout
 
 WITHIN: Final = 10.0
 """Seconds that starting and stopping may take."""
@@ -42,6 +43,7 @@ class LocalServer:
         self.address = ""
 
     def __enter__(self) -> Self:
+        keep_off_stdout()
         self._thread.start()
         if not self._ready.wait(WITHIN):
             raise TimeoutError("the job server did not start")
