@@ -37,8 +37,8 @@ def file_name(block: str) -> str | None:
 
 def expected(block: str) -> list[str]:
     """What the `print`s of a block are said to print."""
-    prints = re.findall(r"^.*\bprint\(.*\)+(?:  # (.*))?$", block, re.MULTILINE)
-    return [text for text in prints if text]
+    lines = [line.partition("  # ") for line in block.splitlines() if "print(" in line]
+    return [text for _, _, text in lines if text]
 
 
 @pytest.fixture
