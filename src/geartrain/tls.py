@@ -1,4 +1,4 @@
-"""TLS on the client's and the worker's side: whom to trust, and a socket that speaks it."""
+"""TLS and tokens on the client's and the worker's side: whom to trust, and a socket that speaks TLS."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from .wire.address import Address
 
 CA, CERTIFICATE, KEY = ("GEARTRAIN_TLS_CA", "GEARTRAIN_TLS_CERTIFICATE", "GEARTRAIN_TLS_KEY")
 """The environment's files for servers that are written `tls:host:port`."""
+
+TOKEN: Final = "GEARTRAIN_TOKEN"
+"""The environment's token, for servers whose rules ask for one."""
 
 _CHUNK: Final = 64 * 1024
 
@@ -48,9 +51,15 @@ def context_of(address: Address) -> ssl.SSLContext | None:
     return address.tls if isinstance(address.tls, ssl.SSLContext) else _from_environment()
 
 
-def with_tls(address: Address, context: ssl.SSLContext | None) -> Address:
-    """The same server, reached with this context; without one, and for a Unix socket, as it is."""
-    return address if context is None or address.path else address._replace(tls=context)
+def reached_with(address: Address, context: ssl.SSLContext | None, token: str | None) -> Address:
+    """The same server, reached with this context and token; the environment's token if it is None.
+
+    A Unix socket is reached without TLS whatever the context.
+    """
+    if token is None:
+        token = os.environ.get(TOKEN, "")
+    tls = address.tls if context is None or address.path else context
+    return address._replace(tls=tls, token=token.encode())
 
 
 @functools.cache

@@ -39,6 +39,27 @@ from .text import answer
 SHORTEST_TIMEOUT: Final = 1.0
 """Seconds that a worker may give itself for a job at least, as in gearmand."""
 
+# What wants a right, where there are rules.
+_GUARDED: Final = frozenset(
+    {
+        p.SUBMIT_JOB,
+        p.SUBMIT_JOB_BG,
+        p.SUBMIT_JOB_HIGH,
+        p.SUBMIT_JOB_HIGH_BG,
+        p.SUBMIT_JOB_LOW,
+        p.SUBMIT_JOB_LOW_BG,
+        p.SUBMIT_JOB_EPOCH,
+        p.SUBMIT_JOB_SCHED,
+        p.SUBMIT_REDUCE_JOB,
+        p.SUBMIT_REDUCE_JOB_BACKGROUND,
+        p.CAN_DO,
+        p.CAN_DO_TIMEOUT,
+        p.GET_STATUS,
+        p.GET_STATUS_UNIQUE,
+        p.TEXT,
+    }
+)
+
 _ENDS: Final[dict[int, str]] = {p.WORK_COMPLETE: COMPLETE, p.WORK_FAIL: FAIL, p.WORK_EXCEPTION: EXCEPTION}
 
 _NO_JOB: Final = response(p.NO_JOB)
@@ -114,6 +135,9 @@ class Broker:
         # The functions that the server does itself.
         self.builtins = Builtins(self.jobs, self._outboxes, self._ledger)
 
+        # Where there are rules: what may be sent, and which tokens are known. See `guard_with`.
+        self._check: Callable[[Peer, int, bytes], bytes] | None = None
+        self._take_token: Callable[[Peer, bytes], bool] | None = None
         self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
             p.GRAB_JOB: self._grab,
             p.GRAB_JOB_ALL: self._grab,
@@ -144,6 +168,18 @@ class Broker:
             p.WRONG_WAY: self._wrong_way,
         }
 
+    def guard_with(
+        self, check: Callable[[Peer, int, bytes], bytes], take_token: Callable[[Peer, bytes], bool]
+    ) -> None:
+        """Have what peers ask for checked from now on.
+
+        Args:
+            check: says why a peer may not send a packet of those that want a right; empty if it may.
+            take_token: takes a token that a peer sent as an option; says whether it is known.
+        """
+        self._check = check
+        self._take_token = take_token
+
     # What happens
 
     @property
@@ -169,6 +205,11 @@ class Broker:
     def receive(self, peer: Peer, type: int, body: bytes) -> None:
         """A connected peer sent a packet or, with the type `TEXT`, a line."""
         try:
+            if self._check is not None and type in _GUARDED and (reason := self._check(peer, type, body)):
+                if type != p.TEXT:
+                    raise Refused(b"ACCESS_DENIED", reason)
+                self._outboxes.send(peer, b"ERR ACCESS_DENIED " + reason.replace(b" ", b"+") + b"\r\n")
+                return
             # What nearly every packet is, without a way through the table.
             if type == p.SUBMIT_JOB_BG:
                 self._submit(peer, body, NORMAL, True)
@@ -571,6 +612,11 @@ class Broker:
         if body.lower() == b"exceptions":
             peer.wants_exceptions = True
             self._outboxes.send(peer, response(p.OPTION_RES, body))
+        elif body[:6].lower() == b"token=":
+            # Without rules there is nothing that a token could open.
+            if self._take_token is not None and not self._take_token(peer, body[6:]):
+                raise Refused(b"ACCESS_DENIED", b"Nobody has this token")
+            self._outboxes.send(peer, response(p.OPTION_RES, b"token"))
         else:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 

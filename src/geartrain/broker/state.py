@@ -216,6 +216,8 @@ class Peer:
         self.fd = fd
         self.connection = connection
         self.connected = True
+        # Who it is, for whoever checks what it may do.
+        self.identity: Any = None
         # Bytes to write, in order; whoever drives the broker takes them.
         self.outbox: list[bytes] = []
         # While an acknowledgement waits for its commit: it and all that follows it; and for each commit

@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from ..errors import ConnectionLostError, MalformedPacketError, NoServersError, ServerError, WaitTimeoutError
 from ..sockets import connect, tune
-from ..tls import context_of, with_tls
+from ..tls import context_of, reached_with
 from ..wire import packets as p
 from ..wire.address import Address, parse_address
+from ..wire.codec import arguments, request
 from ..wire.parser import Parser
 from ..wire.text import (
     END,
@@ -173,6 +174,11 @@ class Conversation:
             self.done = True
             return
         for type, line in self._parser.feed(data):
+            if type == p.OPTION_RES:
+                continue
+            if type == p.ERROR:
+                code, text = arguments(type, line)
+                raise ServerError(text_of(code), text_of(text))
             if type != p.TEXT:
                 raise MalformedPacketError(f"{p.name_of(type)} came, and a line was expected")
             if not self.lines and line.startswith(b"ERR "):
@@ -198,15 +204,21 @@ class Admin(Commands, Blocking):
         server: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`; the port is 4730 unless given.
         timeout: seconds that connecting, and then each answer, may take.
         tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
+        token: what to send to servers whose access rules ask for one; `GEARTRAIN_TOKEN` unless given.
 
     It connects with the first command, and again with the next one after the connection broke.
     """
 
     def __init__(
-        self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0, tls: ssl.SSLContext | None = None
+        self,
+        server: str = "127.0.0.1:4730",
+        *,
+        timeout: float = 10.0,
+        tls: ssl.SSLContext | None = None,
+        token: str | None = None,
     ) -> None:
         self._shell = self
-        self._address = with_tls(parse_address(server), tls)
+        self._address = reached_with(parse_address(server), tls, token)
         self._timeout = timeout
         self._socket: socket.socket | None = None
 
@@ -241,6 +253,7 @@ class Admin(Commands, Blocking):
         try:
             if self._socket is None:
                 self._socket = self._connect()
+                self._socket.sendall(_greeting(self._address))
             self._socket.sendall(bytes_of(command.line) + b"\n")
             while not conversation.done:
                 conversation.receive(self._socket.recv(READ_SIZE))
@@ -272,10 +285,15 @@ class AsyncAdmin(Commands, Awaited):
     """
 
     def __init__(
-        self, server: str = "127.0.0.1:4730", *, timeout: float = 10.0, tls: ssl.SSLContext | None = None
+        self,
+        server: str = "127.0.0.1:4730",
+        *,
+        timeout: float = 10.0,
+        tls: ssl.SSLContext | None = None,
+        token: str | None = None,
     ) -> None:
         self._shell = self
-        self._address = with_tls(parse_address(server), tls)
+        self._address = reached_with(parse_address(server), tls, token)
         self._timeout = timeout
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
@@ -316,6 +334,7 @@ class AsyncAdmin(Commands, Awaited):
             async with asyncio.timeout(self._timeout):
                 if self._streams is None:
                     self._streams = await self._connect()
+                    self._streams[1].write(_greeting(self._address))
                 reader, writer = self._streams
                 writer.write(bytes_of(command.line) + b"\n")
                 while not conversation.done:
@@ -346,6 +365,11 @@ async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamW
     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context_of(address))
     tune(writer.get_extra_info("socket"))
     return reader, writer
+
+
+def _greeting(address: Address) -> bytes:
+    """What a new connection begins with."""
+    return request(p.OPTION_REQ, b"token=" + address.token) if address.token else b""
 
 
 def _refusal(told: str) -> ServerError:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
 from ..errors import ClosedError, ConnectionLostError, GeartrainError, NoServersError, WaitTimeoutError
-from ..tls import with_tls
+from ..tls import reached_with
 from ..wire.address import parse_address
 from .engine import Engine
 from .link import Link, Question
@@ -33,6 +33,7 @@ class BaseClient(Generic[F]):
         prefix: put before every function's name, with a tab between them, as other Gearman libraries do:
             with `"test"` the task `sleep` is for workers of `test\\tsleep`.
         tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
+        token: what to send to servers whose access rules ask for one; `GEARTRAIN_TOKEN` unless given.
         exceptions: have the servers tell of a worker's exceptions; else such a job just fails.
         connect_timeout: seconds that connecting to one server may take.
         timeout: seconds that `run`, `background`, `status` and the other calls that wait may take, unless
@@ -59,6 +60,7 @@ class BaseClient(Generic[F]):
         route: Literal["failover", "unique"] = "failover",
         prefix: str = "",
         tls: ssl.SSLContext | None = None,
+        token: str | None = None,
         exceptions: bool = True,
         connect_timeout: float = 5.0,
         timeout: float | None = None,
@@ -66,7 +68,7 @@ class BaseClient(Generic[F]):
         probe_timeout: float = 15.0,
     ) -> None:
         names = [servers] if isinstance(servers, str) else list(servers)
-        addresses = list(dict.fromkeys(with_tls(parse_address(name), tls) for name in names))
+        addresses = list(dict.fromkeys(reached_with(parse_address(name), tls, token) for name in names))
         if not addresses:
             raise ValueError("a client needs at least one server")
         if route not in ("failover", "unique"):

@@ -155,6 +155,8 @@ class Engine(Answers):
         if link.options_unanswered < OPTION_ATTEMPTS:
             for option in reversed(self.options):
                 link.queue.appendleft(Question(p.OPTION_REQ, option, p.OPTION_RES))
+        if link.address.token:
+            link.queue.appendleft(Question(p.OPTION_REQ, b"token=" + link.address.token, p.OPTION_RES))
 
     def outgoing(self, link: Link, now: float) -> bytes:
         """The bytes to write next, empty if there is nothing; what is in them counts as sent."""

@@ -21,6 +21,7 @@ from ..broker.records import Document
 from ..journal import Journal, open_journal
 from ..version import __version__
 from ..wire.address import Address
+from .access import Access, Identity, names_of
 from .commits import Commits
 from .complaints import Complaints
 from .connection import Connection, write_touched
@@ -78,6 +79,7 @@ class Server:
         """Called at each tick, for what has to show that the loop goes round."""
         self._listeners: Listeners = cast(Listeners, None)
         self._context: ssl.SSLContext | None = None
+        self._access: Access | None = None
         self._watch = Watch(self.options, self.connections, self.clogged)
         self._complaints = Complaints()
         self._unfinished = 0
@@ -107,6 +109,8 @@ class Server:
             self.broker = self._make_broker(documents)
             for document in documents:
                 self.broker.restore_document(document)
+            if self._access is not None:
+                self._access.guard(self.broker)
             self.commits = Commits(self.broker, self.journal, self.attend)
             self._set_up_schedules(documents)
             async for records in self.journal.jobs():
@@ -185,13 +189,22 @@ class Server:
         return self._listeners.addresses if self._listeners is not None else []
 
     def reload(self) -> None:
-        """Read the certificates anew; connections that are there go on as they are.
+        """Read the certificates and the access file anew.
+
+        Connections that are there go on as they are, but for workers that may not do any more what they do.
 
         Raises:
-            ConfigError: they can't be used. Then nothing changes.
+            ConfigError: one of them can't be used. Then nothing changes.
         """
-        if self.options.tls.certificate:
-            self._context = make_context(self.options.tls)
+        context = make_context(self.options.tls) if self.options.tls.certificate else None
+        if self._access is not None:
+            self._access.reload()
+            for connection in list(self.connections):
+                if not self._access.keeps(connection.peer):
+                    connection.drop("it may not do any more what it announced")
+        elif self.options.access:
+            self._access = Access(self.options.access)
+        self._context = context
 
     def drain(self) -> None:
         """Take no more jobs and hand none out; stop when the running ones have ended. Twice: stop now."""
@@ -249,6 +262,9 @@ class Server:
         """A connection was accepted."""
         self.connections.add(connection)
         connection.peer.wants_exceptions = self.options.exceptions
+        if self._access is not None:
+            certificate = names_of(transport.get_extra_info("peercert"))
+            connection.peer.identity = Identity(connection.peer.address, certificate)
         self.broker.connect(connection.peer)
         _log.debug("connected", peer=connection.peer.address, fd=connection.peer.fd)
 

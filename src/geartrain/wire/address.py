@@ -10,13 +10,15 @@ from .packets import DEFAULT_PORT
 class Address(NamedTuple):
     """A job server's address: a host and a port, or the path of a Unix socket (then `host` is empty).
 
-    `tls` is for who connects there: whether TLS is spoken, or what it is spoken with, an `ssl.SSLContext`.
+    The rest is for who connects there: whether TLS is spoken, or what it is spoken with, an `ssl.SSLContext`;
+    and what to send as `token`, if anything.
     """
 
     host: str
     port: int
     path: str = ""
     tls: object = False
+    token: bytes = b""
 
     @property
     def is_local(self) -> bool:

@@ -43,7 +43,9 @@ class CoroutineLoop:
     ) -> None:
         self.done = 0
         """Jobs that were done."""
-        self._engines = {address: Engine(str(address), client_id.encode()) for address in addresses}
+        self._engines = {
+            address: Engine(str(address), client_id.encode(), address.token) for address in addresses
+        }
         self._functions = functions
         self._connect_timeout = connect_timeout
         self._hooks = hooks

@@ -69,10 +69,13 @@ class Engine:
     Args:
         server: the server's address, for the log.
         client_id: what the server lists this worker as; nothing is sent if it is empty.
+        token: what it is sent for its access rules; nothing is sent if it is empty.
         max_packet: bytes of a packet that are taken at most.
     """
 
-    def __init__(self, server: str, client_id: bytes = b"", max_packet: int = MAX_PACKET) -> None:
+    def __init__(
+        self, server: str, client_id: bytes = b"", token: bytes = b"", max_packet: int = MAX_PACKET
+    ) -> None:
         self.state = ASLEEP
         self.reply = b""
         """What the last bytes that were received have to be answered with."""
@@ -84,6 +87,7 @@ class Engine:
         """The functions that the server knows of."""
         self.server = server
         self._client_id = client_id
+        self._token = token
         self._max_packet = max_packet
         self._parser = Parser(p.RESPONSE, max_packet)
         # Which grab the server understands. Each connection tries anew: another server may be there now.
@@ -108,7 +112,8 @@ class Engine:
         self._grab = 0
         self._grab_is_known = False
         name = request(p.SET_CLIENT_ID, self._client_id) if self._client_id else b""
-        return name + self._differences(functions) + PROBE + _PRE_SLEEP
+        token = request(p.OPTION_REQ, b"token=" + self._token) if self._token else b""
+        return token + name + self._differences(functions) + PROBE + _PRE_SLEEP
 
     def announce(self, functions: Mapping[bytes, Function]) -> bytes:
         """The functions have changed; returns what makes the server know it. Not while GRABBING."""
@@ -177,7 +182,7 @@ class Engine:
                 assignment = self._assigned(handle, function, b"", b"", workload)
             elif type == p.ERROR:
                 self._error(*arguments(type, body))
-            elif type != p.ECHO_RES:
+            elif type not in (p.ECHO_RES, p.OPTION_RES):
                 what = "text" if type == p.TEXT else name_of(type)
                 raise ProtocolError(f"this is no job server: it sent a worker {what}")
         return assignment

@@ -68,7 +68,9 @@ class Servers:
         self.several = len(addresses) > 1
         self._functions = functions
         self._connect_timeout = connect_timeout
-        self._servers = [Server(address, Engine(str(address), client_id.encode())) for address in addresses]
+        self._servers = [
+            Server(address, Engine(str(address), client_id.encode(), address.token)) for address in addresses
+        ]
         self._by_descriptor: dict[int, Server] = {}
         self._poll = select.poll()
         self._waker, self._wakes = socket.socketpair()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import structlog
 
-from ..tls import with_tls
+from ..tls import reached_with
 from ..wire.address import parse_address
 from .coroutines import CoroutineLoop
 from .functions import Function, Functions, Table
@@ -73,6 +73,7 @@ class Worker:
         prefix: goes before the name of every function, with a tab between them, as the other libraries have
             it. A client with the same prefix reaches them.
         tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
+        token: what to send to servers whose access rules ask for one; `GEARTRAIN_TOKEN` unless given.
         connect_timeout: seconds that an attempt to connect to a server may take.
     """
 
@@ -83,9 +84,11 @@ class Worker:
         client_id: str = "",
         prefix: str = "",
         tls: ssl.SSLContext | None = None,
+        token: str | None = None,
         connect_timeout: float = 5.0,
     ) -> None:
         self._tls = tls
+        self._token = token
         self.servers = servers
         if any(character.isspace() or character == "\0" for character in client_id):
             raise ValueError(f"a client id may not hold spaces, the servers list it in a line: {client_id!r}")
@@ -112,7 +115,9 @@ class Worker:
         texts = [servers] if isinstance(servers, str) else list(servers)
         if not texts:
             raise ValueError("a worker needs a job server to work for, none is given")
-        self._addresses = list(dict.fromkeys(with_tls(parse_address(text), self._tls) for text in texts))
+        self._addresses = list(
+            dict.fromkeys(reached_with(parse_address(text), self._tls, self._token) for text in texts)
+        )
 
     # Functions
 
