@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -174,6 +175,41 @@ def test_what_can_not_be_typed_says_why_where_it_is_declared() -> None:
         Signature(two, codec=Bytes())
     with pytest.raises(TypeError, match="lambda_int: its parameter 'n': the bytes codec"):
         Signature(lambda_int, codec=Bytes())
+
+
+class Adder:
+    """What else can be called."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __call__(self, n: int) -> int:
+        return self.start + n
+
+    def more(self, n: int, *, times: int = 1) -> int:
+        return self.start + n * times
+
+
+def test_methods_partials_and_objects_are_typed_like_functions() -> None:
+    for function, expected in ((Adder(5), 8), (Adder(5).more, 8), (partial(add, b=4), 7)):
+        signature = Signature(function, "adder")
+        declare(function, signature)
+        assert not is_raw(function)
+        args, keywords = signature.arguments(b"[3]")
+        assert function(*args, **keywords) == expected
+        with pytest.raises(ArgumentError, match="Expected `int`, got `str`"):
+            signature.arguments(b'["3"]')
+    assert signature_of(Adder(1).more).name == "adder"
+
+
+def test_a_generator_is_refused() -> None:
+    def numbers(count: int) -> Iterator[int]:
+        yield count
+
+    with pytest.raises(TypeError, match="numbers: a typed function returns its result"):
+        Signature(numbers)
 
 
 def lambda_int(n: int) -> bytes:

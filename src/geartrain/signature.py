@@ -16,6 +16,8 @@ no argument, such as a trace's context, goes around them, and only then the work
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import Parameter
@@ -60,9 +62,11 @@ class Signature:
         self.codec = codec or DEFAULT_CODEC
         try:
             signature = inspect.signature(function)
-            hints = get_type_hints(function, include_extras=True)
+            hints = _hints(function)
         except (NameError, ValueError, TypeError) as error:
             raise TypeError(f"{self.name}: its parameters can't be read: {error}") from error
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{self.name}: a typed function returns its result; send parts with `job.data`")
         parameters = list(signature.parameters.values())
         self.takes_job = bool(parameters) and is_job(parameters[0].annotation)
         if self.takes_job:
@@ -218,8 +222,12 @@ class Signature:
 
 
 def declare(function: Callable[..., Any], signature: Signature) -> None:
-    """Note a function's signature on the function itself, so that callers find its name and codec."""
-    setattr(function, _DECLARED, signature)
+    """Note a function's signature on the function itself, so that callers find its name and codec.
+
+    On those that bear no notes, such as objects with slots, there is none.
+    """
+    with contextlib.suppress(AttributeError):
+        setattr(getattr(function, "__func__", function), _DECLARED, signature)
 
 
 def declared(function: Callable[..., Any]) -> Signature | None:
@@ -272,6 +280,15 @@ def is_job(annotation: Any) -> bool:
     if isinstance(annotation, str):
         return annotation.strip("'\"").rpartition(".")[2] == "Job"
     return bool(getattr(annotation, "stands_for_the_job", False))
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of whatever can be called: of a function, a method, a partial, an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not isinstance(function, type):
+        function = type(function).__call__
+    return get_type_hints(function, include_extras=True)
 
 
 def _awaited(returns: Any) -> Any:

@@ -62,6 +62,11 @@ def wait(n: int) -> int:
 
 
 @worker.function
+def hold_first(n: int) -> int:
+    return n if n else wait(n)
+
+
+@worker.function
 def pause(seconds: float) -> float:
     time.sleep(seconds)
     return seconds

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -39,9 +41,10 @@ def test_an_endless_iterable_is_taken_no_further_than_the_window(client: Client)
 
 
 def test_unordered_results_do_not_wait_for_a_slow_one(client: Client) -> None:
-    results = client.map(tasks.pause, [5.0, *[0.0] * 20], ordered=False)
-    assert list(itertools.islice(results, 20)) == [0.0] * 20
-    results.close()
+    results = client.map(tasks.hold_first, range(20), ordered=False)
+    assert sorted(itertools.islice(results, 19)) == list(range(1, 20))
+    tasks.gate.set()
+    assert list(results) == [0]
 
 
 def test_a_slow_source_does_not_hold_up_the_results(client: Client) -> None:
@@ -117,15 +120,17 @@ async def numbers(count: int) -> AsyncIterator[int]:
 
 
 async def everything(server: str) -> None:
+    tasks.gate.clear()
     async with AsyncClient(server, timeout=20) as client:
         squares = [n * n for n in range(300)]
         assert await client.map(tasks.square, range(300)) == squares
         assert [n async for n in client.map(tasks.square, range(300))] == squares
         assert await client.map(tasks.square, numbers(300), window=20) == squares
         assert sorted(await client.map(tasks.square, numbers(300), ordered=False)) == squares
-        unordered = client.map(tasks.pause, [5.0, *[0.0] * 20], ordered=False)
-        assert [await anext(unordered) for _ in range(20)] == [0.0] * 20
-        await unordered.aclose()
+        unordered = client.map(tasks.hold_first, range(20), ordered=False)
+        assert sorted([await anext(unordered) for _ in range(19)]) == list(range(1, 20))
+        tasks.gate.set()
+        assert [n async for n in unordered] == [0]
         with pytest.raises(JobException, match="-2 is negative"):
             await client.map(tasks.square, [1, -2, 3])
         given = await client.function(tasks.square).map([1, -2], return_exceptions=True)
@@ -167,3 +172,34 @@ async def cancelled(server: str) -> None:
 
 def test_a_cancelled_wait_for_a_result_can_be_taken_up_again(server: str) -> None:
     asyncio.run(cancelled(server))
+
+
+PROGRAM = """
+import resource, sys
+from itertools import count
+from geartrain import Client
+
+def used():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def square(n: int) -> int:
+    raise NotImplementedError
+
+with Client(sys.argv[1]) as client:
+    for n, result in enumerate(client.map(square, count(), window=500)):
+        assert result == n * n
+        if n == 3_000:
+            before = used()
+        elif n == 20_000:
+            break
+print(used() - before)
+"""
+
+
+def test_the_memory_of_a_client_does_not_grow_with_the_items(server: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, server], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    kibibytes = int(done.stdout)
+    assert kibibytes < 4096, "17,000 results of the million, and nothing of them is kept"

@@ -63,6 +63,12 @@ def declare(worker: Worker) -> None:
     def unspeakable() -> object:
         return object()
 
+    class Later:
+        async def __call__(self, n: int) -> int:
+            return n + 1
+
+    worker.register("object", Later())
+
     @worker.function("raw")
     def raw(job):  # type: ignore[no-untyped-def]
         return job.workload[::-1]
@@ -86,6 +92,7 @@ def test_arguments_come_as_an_array_or_by_name(client: Client) -> None:
 
 def test_coroutines_are_typed_too(client: Client) -> None:
     assert client.run("later", b'["a"]') == b'["a","a"]'
+    assert client.run("object", b"[1]") == b"2"
 
 
 def test_the_job_comes_first_if_it_is_asked_for(client: Client) -> None:

@@ -37,7 +37,7 @@ def handler_of(name: str, function: Callable[..., Any], codec: Codec | None) -> 
             args.insert(0, job)
         return args, keywords
 
-    if inspect.iscoroutinefunction(function):
+    if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
 
         @functools.wraps(function)
         async def handle_async(job: Job) -> bytes:
