@@ -126,13 +126,17 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
     async def _changed(self, step: Wait) -> None:
         loop = asyncio.get_running_loop()
-        self._settle_soon(loop)
         watched = step.watched
         waiter = loop.create_future()
         if watched._waiters is None:
             watched._waiters = [waiter]
         else:
             watched._waiters.append(waiter)
+        if self._settling or self._engine.is_owed:
+            self._settle_soon(loop)
+        else:
+            # The first one does not wait for company.
+            self._settle()
         alarm = None
         if step.deadline is not None:
             alarm = loop.call_later(max(step.deadline - self._now(), 0.0), _wake, waiter)

@@ -186,12 +186,12 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
         next = engine.next_time
         if deadline is None or (next is not None and next < deadline):
             deadline = next
-        wait = LONGEST_SLEEP if deadline is None else min(max(deadline - now, 0.0), LONGEST_SLEEP)
+        wait = LONGEST_SLEEP if deadline is None or deadline > now + LONGEST_SLEEP else deadline - now
         self._wakes_at = now + wait
         lock = self._lock
         lock.release()
         try:
-            events = self._poll.poll(math.ceil(wait * 1000))
+            events = self._poll.poll(math.ceil(wait * 1000) if wait > 0 else 0)
         finally:
             lock.acquire()
         now = self._now()

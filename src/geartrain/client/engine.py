@@ -85,6 +85,11 @@ class Engine(Answers):
         self._probe_timeout = probe_timeout
         self._attempts = 0
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether any server owes an answer or a result."""
+        return any(link.jobs or link.awaited for link in self.links)
+
     # What callers want
 
     def submit(self, task: Task, now: float, pinned: Link | None = None) -> None:
