@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Final
 
 from ..wire import packets as p
@@ -50,6 +51,8 @@ class Jobs:
         # Bytes of all jobs.
         self.bytes = 0
         self.by_handle = handles
+        # Who is told what becomes of jobs that do not end as they should: how, to go after "the job".
+        self.notice: Callable[[Job, str], None] | None = None
         self.functions: dict[bytes, Function] = {}
         # Jobs whose attempts are used up, oldest first.
         self.dead: dict[bytes, Job] = {}
@@ -249,6 +252,8 @@ class Jobs:
 
     def give_back(self, job: Job, reason: str) -> None:
         """A job's worker is gone or took too long; try again, if anybody still wants it."""
+        if self.notice is not None:
+            self.notice(job, f"went back to its queue: {reason}")
         self._take_from_worker(job)
         if not job.clients and not job.background:
             self.forget(job)
@@ -279,6 +284,8 @@ class Jobs:
 
     def _use_up(self, job: Job, reason: str) -> None:
         """No attempt is left: clients are told that the job failed, and a background job is dead."""
+        if self.notice is not None:
+            self.notice(job, f"used up its attempts: {reason}")
         failed = response(p.WORK_FAIL, job.handle)
         for client in job.clients:
             self._outboxes.send(client, failed)
@@ -362,6 +369,8 @@ class Jobs:
         job = self.by_handle.get(handle)
         if job is None or job.cancelled:
             return False
+        if self.notice is not None:
+            self.notice(job, "was cancelled")
         failed = response(p.WORK_FAIL, handle)
         for client in job.clients:
             self._outboxes.send(client, failed)

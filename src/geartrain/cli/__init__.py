@@ -17,6 +17,7 @@ from . import (
     admin,
     dead,
     demo,
+    doctor,
     function,
     gearmand,
     journal,
@@ -44,7 +45,7 @@ app = typer.Typer(
 # An app that has a name becomes a command with commands of its own, the others' commands join the root.
 for family in (
     *(demo, serve, work, submit, result, status, workers, ping),
-    *(function, schedule, dead, journal, admin, gearmand),
+    *(function, schedule, dead, journal, admin, doctor, gearmand),
 ):
     app.add_typer(family.app)
 

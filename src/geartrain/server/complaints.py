@@ -5,6 +5,7 @@ Whoever can open connections could otherwise fill the disk with the log of what 
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import structlog
@@ -23,8 +24,8 @@ class Complaints:
         self._logged = 0
         self._left_out = 0
 
-    def __call__(self, now: float, event: str, **fields: Any) -> None:
-        """Log a warning, unless there were enough in this second of `now`."""
+    def __call__(self, now: float, event: str, *, level: int = logging.WARNING, **fields: Any) -> None:
+        """Log something, unless there was enough in this second of `now`."""
         second = int(now)
         if second != self._second:
             self._second = second
@@ -34,6 +35,6 @@ class Complaints:
                 self._left_out = 0
         if self._logged < PER_SECOND:
             self._logged += 1
-            _log.warning(event, **fields)
+            _log.log(level, event, **fields)
         else:
             self._left_out += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import ssl
@@ -18,9 +19,11 @@ from ..broker.ledger import first_number
 from ..broker.limits import Rules
 from ..broker.policy import Policy
 from ..broker.records import Document
+from ..broker.state import Job
 from ..journal import Journal, open_journal
 from ..version import __version__
 from ..wire.address import Address
+from ..wire.text import text_of
 from .access import Access, Identity, names_of
 from .commits import Commits
 from .complaints import Complaints
@@ -112,6 +115,7 @@ class Server:
             if self._access is not None:
                 self._access.guard(self.broker)
             self.commits = Commits(self.broker, self.journal, self.attend)
+            self.broker.jobs.notice = self._notice
             self._set_up_schedules(documents)
             async for records in self.journal.jobs():
                 for record in records:
@@ -273,17 +277,7 @@ class Server:
         peer = connection.peer
         self.connections.discard(connection)
         self._listeners.left(peer.address)
-        if peer.running:
-            _log.info(
-                "a worker is gone and its jobs return",
-                peer=peer.address,
-                fd=peer.fd,
-                id=peer.id.decode("utf-8", "replace"),
-                jobs=len(peer.running),
-                reason=str(error) if error else "it closed the connection",
-            )
-        else:
-            _log.debug("disconnected", peer=peer.address, fd=peer.fd, reason=str(error) if error else "")
+        _log.debug("disconnected", peer=peer.address, fd=peer.fd, reason=str(error) if error else "")
         self.broker.disconnect(peer)
         self.attend()
         if self._all_gone is not None and not self.connections and not self._all_gone.done():
@@ -309,6 +303,19 @@ class Server:
         """Log what a peer did that it should not."""
         id = peer.id.decode("utf-8", "replace")
         self._complaints(self.now, event, peer=peer.address, fd=peer.fd, id=id, reason=reason)
+
+    def _notice(self, job: Job, what: str) -> None:
+        """Log what became of a job that did not end as it should."""
+        worker = job.worker
+        self._complaints(
+            self.now,
+            f"a job {what}",
+            level=logging.INFO,
+            handle=job.handle.decode(),
+            function=text_of(job.function.name),
+            worker=worker.address if worker is not None else None,
+            fd=worker.fd if worker is not None else None,
+        )
 
     # What the broker has to say
 

@@ -1,0 +1,164 @@
+"""Running a server: what it logs, what it says of itself, and how it goes down."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.harness.processes import accepts, wait_until
+from tests.harness.rawwire import Packet
+from tests.harness.servers import JobServer, geartrain
+
+
+def logged(server: JobServer, event: str) -> dict[str, object]:
+    """The line of the log with that event; waits for it."""
+    server.process.wait_for_output(f'"event": "{event}')
+    lines = [json.loads(line) for line in server.process.stderr.splitlines()]
+    (found,) = [line for line in lines if line["event"].startswith(event)]
+    assert isinstance(found, dict)
+    return found
+
+
+# Draining
+
+
+def test_sigterm_lets_running_jobs_end_and_takes_no_more() -> None:
+    with (
+        geartrain() as server,
+        server.connect() as client,
+        server.connect() as worker,
+        server.connect() as idle,
+    ):
+        running, queued = client.submit("f", "running"), client.submit("f", "queued")
+        worker.can_do("f")
+        assert worker.grab().handle == running
+        server.process.signal(signal.SIGTERM)
+        idle.expect_closed()
+        wait_until(lambda: not accepts(server.host, server.port), "nobody is accepted any more")
+        client.send(Packet.SUBMIT_JOB, "f", "", "late")
+        client.expect(Packet.ERROR, "SHUTDOWN", "The job server is shutting down")
+        worker.grab_nothing()
+        worker.send(Packet.WORK_COMPLETE, running, "done")
+        client.expect(Packet.WORK_COMPLETE, running, "done")
+        client.expect_closed()
+        assert server.process.wait() == 0
+        assert logged(server, "waiting for jobs to end")["running"] == 1
+        assert queued != running
+
+
+def test_a_drain_ends_when_its_time_is_over() -> None:
+    with geartrain("--set=timeouts.shutdown=1s") as server, server.connect() as worker:
+        worker.can_do("f")
+        worker.submit("f", type=Packet.SUBMIT_JOB_BG)
+        worker.grab()
+        server.process.signal(signal.SIGTERM)
+        worker.expect_closed()
+        assert server.process.wait() == 0
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    with geartrain() as server, server.connect() as worker:
+        worker.can_do("f")
+        worker.submit("f", type=Packet.SUBMIT_JOB_BG)
+        worker.grab()
+        server.process.signal(signal.SIGTERM)
+        server.process.wait_for_output("waiting for jobs to end")
+        server.process.signal(signal.SIGINT)
+        worker.expect_closed()
+        assert server.process.wait() == 0
+
+
+def test_a_graceful_shutdown_refuses_new_jobs_and_hands_out_the_old_ones() -> None:
+    with geartrain() as server, server.connect() as client, server.connect() as worker:
+        handles = [client.submit("f") for _ in range(3)]
+        worker.send_text("shutdown graceful")
+        assert worker.recv_line() == b"OK\r\n"
+        client.send(Packet.SUBMIT_JOB, "f", "", "late")
+        client.expect_error("SHUTDOWN")
+        worker.can_do("f")
+        for handle in handles:
+            assert worker.grab().handle == handle
+            worker.send(Packet.WORK_COMPLETE, handle, "done")
+            client.expect(Packet.WORK_COMPLETE, handle, "done")
+        client.expect_closed()
+        assert server.process.wait() == 0
+
+
+def test_jobs_that_a_drain_left_are_there_at_the_next_start(tmp_path: Path) -> None:
+    journal = f"--journal=sqlite:{tmp_path}/journal.db"
+    with geartrain(journal) as server, server.connect() as client, server.connect() as worker:
+        for workload in ("running", "queued"):
+            client.submit("f", workload, type=Packet.SUBMIT_JOB_BG)
+        worker.can_do("f")
+        job = worker.grab()
+        server.process.signal(signal.SIGTERM)
+        server.process.wait_for_output("waiting for jobs to end")
+        worker.send(Packet.WORK_COMPLETE, job.handle, "done")
+        assert server.process.wait() == 0
+    with geartrain(journal) as server, server.connect() as worker:
+        worker.can_do("f")
+        assert worker.grab().workload == b"queued"
+        worker.grab_nothing()
+
+
+# What it says
+
+
+def test_sigusr1_logs_what_the_server_holds() -> None:
+    with geartrain() as server, server.connect() as client:
+        client.send(Packet.SET_CLIENT_ID, "the-client")
+        client.submit("f", b"x" * 1000)
+        server.process.signal(signal.SIGUSR1)
+        state = logged(server, "state")
+        assert (state["jobs"], state["connections"], state["job_bytes"]) == (1, 1, 1512)
+        functions, connections = state["by_function"], state["by_connection"]
+        assert isinstance(functions, list)
+        assert isinstance(connections, list)
+        assert functions[0]["function"] == "f"
+        assert connections[0]["id"] == "the-client"
+        client.sync()
+
+
+def test_what_becomes_of_a_job_is_logged_with_its_handle_function_and_worker() -> None:
+    with geartrain("--job-retries=2") as server, server.connect() as client:
+        handle = client.submit("f", type=Packet.SUBMIT_JOB_BG).decode()
+        for expected in ("a job went back to its queue", "a job used up its attempts"):
+            with server.connect() as worker:
+                worker.can_do("f")
+                worker.grab()
+            server.process.wait_for_output(f"{expected}: worker lost")
+        lines = [json.loads(line) for line in server.process.stderr.splitlines() if '"a job ' in line]
+        assert [line["handle"] for line in lines] == [handle] * 3
+        assert {line["function"] for line in lines} == {"f"}
+        assert lines[0]["worker"] == "127.0.0.1"
+        cancelled = client.submit("f").decode()
+        client.send_text(f"cancel job {cancelled}")
+        assert logged(server, "a job was cancelled")["handle"] == cancelled
+
+
+def test_complaints_about_peers_do_not_fill_the_log() -> None:
+    with geartrain() as server:
+        for _ in range(100):
+            with server.connect() as peer:
+                peer.send_bytes(b"\0garbage")
+                peer.recv_rest()
+        refused = server.process.output.count("connection refused")
+        # Ten in a second.
+        assert 10 <= refused < 100
+        with server.connect() as peer:
+            peer.sync()
+
+
+@pytest.mark.parametrize("option", ["--log-file={}/log", "--set=log.file={}/log"])
+def test_the_log_goes_on_in_a_new_file_when_the_old_one_was_moved_away(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "log"
+    with geartrain(option.format(tmp_path)) as server, server.connect() as peer:
+        wait_until(lambda: "the job server listens" in path.read_text(), "it logs")
+        path.rename(tmp_path / "log.1")
+        server.process.signal(signal.SIGUSR1)
+        wait_until(lambda: path.exists() and '"state"' in path.read_text(), "there is another file")
+        peer.sync()
+        assert server.process.output == ""
