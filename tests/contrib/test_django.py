@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Final
 
 import pytest
 
-from geartrain import Client
 from tests.harness.processes import Process
 from tests.server.running import RunningServer
 
@@ -25,10 +25,15 @@ execute_from_command_line(sys.argv)
 import os
 SECRET_KEY = "not one"
 USE_TZ = True
-INSTALLED_APPS = ["geartrain.contrib.django", "photos"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-GEARTRAIN = {"SERVERS": [os.environ["GEARMAN"]], "PREFIX": "shop", "TIMEOUT": 20}
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "urls"
+""",
+    "urls.py": """
+from django.urls import path
+from photos import views
+urlpatterns = [path("enlarge/<int:photo>", views.enlarge)]
 """,
     "photos/__init__.py": "",
     "photos/models.py": """
@@ -46,58 +51,68 @@ class Migration(migrations.Migration):
         ("id", models.BigAutoField(primary_key=True, serialize=False)),
         ("name", models.CharField(max_length=100)), ("width", models.IntegerField(default=0))])]
 """,
-    "photos/gearman.py": """
-import os
-from geartrain.contrib.django import worker
-from photos.models import Photo
-
-@worker.function
-def resize(photo: int, width: int) -> str:
-    Photo.objects.filter(pk=photo).update(width=width)
-    return str(os.getpid())
-""",
     "use.py": """
-import os, django
+import os, time, django
 os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 django.setup()
+from django.test import Client
 from geartrain.contrib.django import client
 from photos.gearman import resize
 from photos.models import Photo
 photo = Photo.objects.create(name="cat")
-pid = client().function(resize)(photo.pk, 640)
+assert client().function(resize)(photo.pk, 320) == 1
 photo.refresh_from_db()
-print("resized to", photo.width, "by", pid)
+print("resized to", photo.width, flush=True)
+answer = Client().get(f"/enlarge/{photo.pk}")
+assert answer.content == b"it will be larger soon", answer
+while photo.width != 640:
+    time.sleep(0.01)
+    photo.refresh_from_db()
+print("resized to", photo.width)
 client().close()
 """,
 }
+DOCUMENTED: Final = dict(
+    re.findall(
+        r"^```python\n# ([\w/]+\.py)\n(.*?)^```",
+        (Path(__file__).parents[2] / "docs" / "integrations.md").read_text().partition("## Django")[2],
+        re.DOTALL | re.MULTILINE,
+    )
+)
+"""What docs/integrations.md says to write, file by file; the rest is what any project has."""
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    assert sorted(DOCUMENTED) == ["photos/gearman.py", "photos/views.py", "settings.py"]
+    for name, text in FILES.items() | DOCUMENTED.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as writer:
+            writer.write(text.replace('"127.0.0.1:4730"', 'os.environ["GEARMAN"]'))
+    settings = tmp_path / "settings.py"
+    settings.write_text("import os\n" + settings.read_text())
     return tmp_path
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_a_project_s_functions_are_done_by_its_manage_command(project: Path) -> None:
     with RunningServer() as server:
-        address = f"127.0.0.1:{server.port}"
-        env = {"GEARMAN": address}
+        env = {"GEARMAN": f"127.0.0.1:{server.port}"}
         with Process(sys.executable, "manage.py", "migrate", cwd=project, env=env) as migrate:
             assert migrate.wait(60) == 0
         command = [sys.executable, "manage.py", "gearman_worker", "--processes", "2", "--threads", "2"]
         with Process(*command, cwd=project, env=env) as work:
-            pids = set()
             for _ in range(2):
                 with Process(sys.executable, "use.py", cwd=project, env=env) as use:
                     assert use.wait(60) == 0
-                    assert use.stdout.startswith("resized to 640 by ")
-                    pids.add(int(use.stdout.split()[-1]))
-                    os.kill(int(use.stdout.split()[-1]), signal.SIGKILL)
-            with Client(address, prefix="shop") as client:
-                assert client.run("resize", b"[1, 2]", timeout=60)
-            assert work.pid not in pids
+                    assert use.stdout == "resized to 320\nresized to 640\n"
+                for pid in children(work.pid):
+                    os.kill(pid, signal.SIGKILL)
+            work.wait_until(lambda: len(children(work.pid)) == 2, "there are new ones", 30)
             work.signal(signal.SIGTERM)
             assert work.wait(60) == 0
 
@@ -113,6 +128,7 @@ def test_a_setting_that_does_not_exist_is_named(project: Path) -> None:
 
 def test_a_project_without_functions_is_told_so(project: Path) -> None:
     (project / "photos/gearman.py").write_text("")
+    (project / "urls.py").write_text("urlpatterns = []")
     env = {"GEARMAN": "127.0.0.1:1"}
     with Process(sys.executable, "manage.py", "gearman_worker", cwd=project, env=env) as work:
         assert work.wait(60) == 1

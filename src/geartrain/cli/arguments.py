@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Set as AbstractSet
 from enum import Enum
 
 import typer
+
+
+def this_program() -> list[str]:
+    """How this program was started, without its arguments: another one like it finds the same modules."""
+    return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]]
 
 
 def arguments_of(context: typer.Context, without: AbstractSet[str] = frozenset()) -> list[str]:

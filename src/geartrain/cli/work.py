@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from .arguments import arguments_of
+from .arguments import arguments_of, this_program
 from .exits import ExitCode, fail
 from .help import examples
 from .lifeline import LifelineOption, hold_lifeline
@@ -182,8 +181,7 @@ def _supervise(arguments: list[str], processes: int, grace: float, reload: bool)
     """Be the parent of processes that work with these arguments."""
     from ..worker.pool import Supervisor
 
-    # -P, so that nothing in the working directory stands in for a module of ours.
-    command = [sys.executable, "-P", "-m", "geartrain", "work", "--until-eof", *arguments]
+    command = [*this_program(), "work", "--until-eof", *arguments]
     try:
         supervisor = Supervisor(command, processes, grace=grace, reload=[Path.cwd()] if reload else [])
         code = supervisor.run()
