@@ -61,6 +61,17 @@ def test_a_malformed_packet_gets_an_error_and_the_connection_goes_on() -> None:
         peer.sync()
 
 
+def test_a_result_that_was_left_out_is_empty() -> None:
+    """Perl's library sends no more than the handle."""
+    with RunningServer() as running, running.connect() as client, running.connect() as worker:
+        handle = client.submit("f", "x")
+        worker.can_do("f")
+        worker.grab()
+        worker.send(Packet.WORK_COMPLETE, handle)
+        client.expect(Packet.WORK_COMPLETE, handle, b"")
+        worker.sync()
+
+
 def test_a_client_that_does_not_read_pauses_its_worker_and_is_dropped_at_last() -> None:
     options = ServerOptions(port=0, timeouts=Timeouts(reader=1.0))
     with (

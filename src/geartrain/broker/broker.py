@@ -511,6 +511,9 @@ class Broker:
         handle = body[:length]
         job = peer.running.get(handle) if len(body) > length and not body[length] else None
         if job is None:
+            if type != p.WORK_FAIL and b"\0" not in body:
+                # Perl's library sends no more than the handle with an empty result.
+                body += b"\0"
             handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
             job = peer.running.get(handle)
         if job is None:
