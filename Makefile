@@ -1,4 +1,5 @@
-# The verbs: demo, test, check, format, compiled, crash, fuzz, simulate, soak, lock, clean. Each makes what it needs first.
+# The verbs: demo, test, check, format, compiled, bench, bench-full, guard, crash, fuzz, simulate, soak, lock,
+# clean. Each makes what it needs first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ CC_FOUND := $(shell command -v cc)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
-.PHONY: demo test check format compiled crash fuzz simulate soak lock clean
+.PHONY: demo test check format compiled bench bench-full guard crash fuzz simulate soak lock clean
 
 demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
 	@$(AS_COMPILED) $(BIN)/geartrain demo
@@ -31,6 +32,15 @@ format: $(VENV)/ready  ## rewrite the sources the way `make check` wants them
 
 compiled: build/compiled/ready  ## the hot path through mypyc, in build/compiled
 
+bench: $(VENV)/ready build/bench/ready .venv-bench/ready $(COMPILED)  ## a short round of the benchmarks, to build/bench-short
+	.venv-bench/bin/python -m benchmarks --short --to build/bench-short
+
+bench-full: $(VENV)/ready build/bench/ready .venv-bench/ready $(COMPILED)  ## all benchmarks, to docs/benchmarks
+	.venv-bench/bin/python -m benchmarks --to docs/benchmarks
+
+guard: $(VENV)/ready build/bench/ready $(COMPILED)  ## count the instructions of a job and compare (needs valgrind)
+	$(BIN)/python -m benchmarks.guard $(if $(COMMIT),--commit)
+
 crash: $(VENV)/ready $(COMPILED)  ## kill the server 200 times under load and count what is lost
 	$(AS_COMPILED) $(BIN)/python -m tests.crash --cycles $(or $(CYCLES),200) $(if $(SEED),--seed $(SEED))
 
@@ -46,9 +56,11 @@ soak: $(VENV)/ready  ## ten minutes of killed workers, restarted servers and can
 lock: $(VENV)/ready  ## resolve the dependencies anew into requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-annotate --no-header --upgrade --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-annotate --no-header --upgrade --output-file requirements/bench.txt requirements/bench.in
 
 clean:  ## remove what the other verbs made
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-bench build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The markers are written last, so an interrupted step is taken up again.
 $(VENV)/ready: requirements/dev.txt pyproject.toml
@@ -74,4 +86,22 @@ build/compiled/ready: build/native/ready $(SOURCES)
 	@mkdir -p build/compiled
 	@cp -rs $(CURDIR)/build/native/lib/. $(CURDIR)/src/geartrain build/compiled/
 	@find build/compiled -name __pycache__ -prune -exec rm -rf {} +
+	@touch $@
+
+# The load generator goes through mypyc too, and libgearman's client and worker through the C compiler.
+BENCHMARKS := $(wildcard benchmarks/*.py benchmarks/apps/*)
+build/bench/ready: $(VENV)/ready $(BENCHMARKS)
+	@echo "Compiling the load generator ..." >&2
+	@rm -rf build/bench build/generator
+	@mkdir -p build/bench
+	@$(BIN)/python benchmarks/compile.py --build-temp build/generator/temp --build-lib build/generator/lib \
+	    > build/generator.log 2>&1 || { cat build/generator.log >&2; exit 1; }
+	@cp -rs $(CURDIR)/build/generator/lib/. $(CURDIR)/benchmarks build/bench/
+	@$(CC) -O2 -o build/bench/libgearman benchmarks/apps/libgearman.c -lgearman || echo "without libgearman" >&2
+	@touch $@
+
+.venv-bench/ready: requirements/bench.txt
+	@echo "Setting up .venv-bench (once) ..." >&2
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from geartrain.broker import Broker
-from geartrain.server import ServerOptions
+from geartrain.server import Server, ServerOptions
 from geartrain.server.connection import Connection
 
 from .generator import CAN_DO, COMPLETE, GRAB, PRE_SLEEP, SUBMIT_JOB, SUBMIT_JOB_BG, request
@@ -37,25 +37,28 @@ class Nowhere:
         pass
 
     def get_extra_info(self, name: str) -> Any:
-        return self
+        return {"socket": self, "peername": ("127.0.0.1", 1)}.get(name)
 
     def fileno(self) -> int:
         return 0
 
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 class Stage:
-    """As much of a server as a connection needs."""
+    """A server that does not listen, and connections to it."""
 
     def __init__(self) -> None:
-        self.options = ServerOptions()
-        self.broker = Broker("host", 1_790_000_000_000_000)
-
-    def opened(self, connection: Connection) -> None:
-        self.broker.connect(connection.peer)
+        self.server = Server(ServerOptions(journal="memory"))
+        self.server.broker = Broker("host", 1_790_000_000_000_000)
 
     def connect(self) -> tuple[Nowhere, Callable[[bytes], None]]:
         transport = Nowhere()
-        connection = Connection(cast(Any, self))
+        connection = Connection(self.server)
         connection.connection_made(cast(asyncio.Transport, transport))
         return transport, connection.data_received
 

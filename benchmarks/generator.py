@@ -21,6 +21,7 @@ PATIENCE: Final = 300.0
 """Seconds that a measurement may take."""
 
 GRAB: Final = b"\0REQ\0\0\0\x1e\0\0\0\0"
+PLAIN_GRAB: Final = b"\0REQ\0\0\0\x09\0\0\0\0"
 PRE_SLEEP: Final = b"\0REQ\0\0\0\x04\0\0\0\0"
 COMPLETE: Final = b"\0REQ\0\0\0\x0d"
 
@@ -40,6 +41,8 @@ class Load:
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
+        # How workers ask for a job: with its unique, as libgearman does, or without.
+        self.grab = GRAB
         self.epoll = select.epoll()
         self.peers: dict[int, Peer] = {}
         # Answers that clients got, jobs that workers did, submissions that clients still have to make.
@@ -224,6 +227,9 @@ class Worker(Peer):
     def __init__(self, load: Load, echo: int = 0) -> None:
         super().__init__(load)
         self.echo = echo
+        self.grab = load.grab
+        # Arguments before the workload.
+        self.names: i64 = 2 if load.grab == PLAIN_GRAB else 3
         self.head = b""
         self.head_for: i64 = -1
 
@@ -244,7 +250,7 @@ class Worker(Peer):
             if after > end:
                 break
             type: i64 = data[position + 7]
-            if type == 31:
+            if type == 31 or type == 11:
                 handle_end: i64 = body
                 while data[handle_end]:
                     handle_end += 1
@@ -257,12 +263,12 @@ class Worker(Peer):
                     self.head_for = length
                     self.head = COMPLETE + int(length).to_bytes(4, "big")
                 # Handle and the NUL after it come from the packet as they stand.
-                answers += self.head + data[body : handle_end + 1] + result + GRAB
+                answers += self.head + data[body : handle_end + 1] + result + self.grab
                 self.load.worked += 1
             elif type == 10:
                 answers += PRE_SLEEP
             elif type == 6:
-                answers += GRAB
+                answers += self.grab
             elif type == 19:
                 raise RuntimeError(data[position:after])
             position = after
@@ -271,10 +277,10 @@ class Worker(Peer):
         return position
 
     def workload_at(self, data: bytes, body: i64, after: i64) -> i64:
-        """Where the workload begins, behind handle, function and unique."""
+        """Where the workload begins, behind handle, function and perhaps unique."""
         nuls: i64 = 0
         at: i64 = body
-        while nuls < 3:
+        while nuls < self.names:
             if not data[at]:
                 nuls += 1
             at += 1

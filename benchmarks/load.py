@@ -27,7 +27,18 @@ import time
 from typing import Any, Final
 
 from . import accounting
-from .generator import CAN_DO, SUBMIT_JOB, SUBMIT_JOB_BG, Client, Load, Peer, Submitter, Worker, request
+from .generator import (
+    CAN_DO,
+    PLAIN_GRAB,
+    SUBMIT_JOB,
+    SUBMIT_JOB_BG,
+    Client,
+    Load,
+    Peer,
+    Submitter,
+    Worker,
+    request,
+)
 from .rivals import RIVALS
 
 AT_ONCE: Final = 500
@@ -47,7 +58,8 @@ class Gearman:
         return Client(self.load, self.submission(foreground), 13 if foreground else 8)
 
     def submission(self, foreground: bool = False) -> bytes:
-        body = self.function + b"\0\0" + b"x" * self.options.size
+        size: int = self.options.size
+        body = self.function + b"\0\0" + b"x" * size
         return request(SUBMIT_JOB if foreground else SUBMIT_JOB_BG, body)
 
     def numbered(self) -> bytes:
@@ -60,7 +72,7 @@ class Gearman:
         worker = Worker(self.load, 8 if self.options.mode == "latency" else 0)
         others = [b"%b-%d" % (self.function, number) for number in range(self.options.abilities)]
         abilities = b"".join([request(CAN_DO, name) for name in [self.function, *others]])
-        worker.send(abilities + request(30, b""))
+        worker.send(abilities + self.load.grab)
         return worker
 
     def prepare(self) -> None:
@@ -124,6 +136,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=100, help="bytes of a workload")
     parser.add_argument("--rate", type=float, default=1000.0, help="jobs a second, of mode latency")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long, of mode latency")
+    parser.add_argument("--plain", action="store_true", help="GRAB_JOB, for servers without GRAB_JOB_UNIQ")
     for name in ("sleepers", "functions", "abilities", "queued", "idle"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--pid", type=int, default=0, help="the server's process")
@@ -132,6 +145,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     load = Load(options.host, options.port)
+    if options.plain:
+        load.grab = PLAIN_GRAB
     kind: Any = Gearman if options.protocol == "gearman" else RIVALS[options.protocol]
     kind = kind(load, options)
     kind.prepare()
