@@ -54,6 +54,19 @@ def test_a_line_without_an_end_is_refused() -> None:
         peer.expect_closed()
 
 
+@pytest.mark.parametrize("type", [Packet.WORK_COMPLETE, Packet.WORK_EXCEPTION, Packet.WORK_DATA])
+def test_a_worker_may_leave_out_what_is_empty_as_the_perl_library_does(type: Packet) -> None:
+    with RunningServer() as running, running.connect() as worker, running.connect() as client:
+        client.send(Packet.OPTION_REQ, "exceptions")
+        client.expect(Packet.OPTION_RES)
+        worker.can_do("f")
+        handle = client.submit("f")
+        worker.grab()
+        worker.send(type, handle)
+        client.expect(type, handle, "")
+        worker.sync()
+
+
 def test_a_malformed_packet_gets_an_error_and_the_connection_goes_on() -> None:
     with RunningServer() as running, running.connect() as peer:
         peer.send(Packet.SUBMIT_JOB, "only a function")

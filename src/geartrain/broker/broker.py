@@ -511,9 +511,8 @@ class Broker:
         handle = body[:length]
         job = peer.running.get(handle) if len(body) > length and not body[length] else None
         if job is None:
-            if type != p.WORK_FAIL and b"\0" not in body:
-                # Perl's library sends no more than the handle with an empty result.
-                body += b"\0"
+            if type != p.WORK_FAIL:
+                body = _with_last_argument(body)
             handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
             job = peer.running.get(handle)
         if job is None:
@@ -539,6 +538,7 @@ class Broker:
 
     def _work_event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""
+        body = _with_last_argument(body)
         job = peer.running.get(arguments(type, body)[0])
         if job is None:
             self._job_not_found(peer, b"Job does not exist on server")
@@ -669,3 +669,8 @@ def _leading_int(text: bytes) -> int:
         return int(text[:end])
     except ValueError:
         return 0
+
+
+def _with_last_argument(body: bytes) -> bytes:
+    """A handle and what is told about its job. Perl's Gearman::Worker leaves out what is empty, NUL and all."""
+    return body if b"\0" in body else body + b"\0"
