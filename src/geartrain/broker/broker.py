@@ -672,5 +672,5 @@ def _leading_int(text: bytes) -> int:
 
 
 def _with_last_argument(body: bytes) -> bytes:
-    """A handle and what is told about its job. Perl's Gearman::Worker leaves out what is empty, NUL and all."""
+    """What is told about a job, after its handle; Perl's Gearman::Worker leaves what is empty out."""
     return body if b"\0" in body else body + b"\0"
