@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .packets import DEFAULT_PORT
 
@@ -17,7 +17,7 @@ class Address(NamedTuple):
     host: str
     port: int
     path: str = ""
-    tls: object = False
+    tls: Any = False
     token: bytes = b""
 
     @property
