@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,8 @@ from unittest.mock import Mock
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geartrain import ArgumentError, Job, ResultError
 from geartrain.codecs import JSON, YAML, Bytes, Codec, MessagePack
@@ -175,6 +178,26 @@ def test_what_can_not_be_typed_says_why_where_it_is_declared() -> None:
         Signature(two, codec=Bytes())
     with pytest.raises(TypeError, match="lambda_int: its parameter 'n': the bytes codec"):
         Signature(lambda_int, codec=Bytes())
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=repr)
+@settings(max_examples=40, deadline=None)
+@given(
+    workload=st.binary(max_size=60)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=5) | st.sampled_from(["a", "b", "geartrain.arguments"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=3),
+        max_leaves=6,
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_whatever_comes_is_either_arguments_or_a_named_error(codec: Codec, workload: bytes) -> None:
+    signature = Signature(add, codec=codec)
+    signature.context(workload)
+    try:
+        args, keywords = signature.arguments(workload)
+    except ArgumentError:
+        return
+    assert isinstance(add(*args, **keywords), int)
 
 
 class Adder:

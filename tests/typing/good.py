@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import reveal_type
 
-from geartrain import AsyncClient, Client, Job, Worker, chain, each, group
+from geartrain import AsyncClient, Client, Executor, Job, Worker, chain, each, group
 from geartrain.codecs import MessagePack
 
 worker = Worker()
@@ -69,6 +69,12 @@ async def awaited(client: AsyncClient) -> None:
     async for result in client.map(add, [1, 2]):
         reveal_type(result)  # int
     reveal_type(await client.run("reverse", b"abc"))  # bytes
+
+
+def pooled(pool: Executor) -> None:
+    reveal_type(pool.submit(add, 2, b=3).result())  # int
+    reveal_type(list(pool.map(add, [1, 2])))  # list[int]
+    reveal_type(pool.function(tomorrow).submit(datetime(2030, 1, 1)).result())  # datetime
 
 
 def words(text: str) -> list[str]: ...  # type: ignore[empty-body]
