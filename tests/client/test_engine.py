@@ -258,6 +258,25 @@ def test_a_status_that_is_no_number_is_not_held_against_the_connection(numbers: 
     assert not bench.take_unwanted()
 
 
+def test_what_perls_workers_leave_out_is_empty() -> None:
+    bench, group, log = Bench(), Group(), Log()
+    task = bench.submit(group=group, **log.keywords)
+    failing = bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.JOB_CREATED, b"H:2")
+    bench.reply(p.WORK_STATUS, b"H:1", b"3")
+    bench.reply(p.WORK_STATUS, b"H:1")
+    bench.reply(p.WORK_DATA, b"H:1")
+    bench.reply(p.WORK_COMPLETE, b"H:1")
+    bench.reply(p.WORK_EXCEPTION, b"H:2")
+    call_back(group)
+    assert log == [("created",), ("status", 3, 0), ("status", 0, 0), ("data", b""), ("complete", b"")]
+    assert task.result == b""
+    assert isinstance(failing.failure, JobException)
+
+
 def test_packets_that_a_client_has_no_use_for_change_nothing() -> None:
     bench = Bench()
     task = bench.submit()
@@ -277,10 +296,6 @@ def test_packets_that_a_client_has_no_use_for_change_nothing() -> None:
         b"GET / HTTP/1.1\r\n\r\n" + b"\0nonsense",
         response(p.JOB_CREATED, b"H:2"),
         response(p.ECHO_RES, b"x"),
-        response(p.WORK_COMPLETE, b"H:1"),
-        response(p.WORK_EXCEPTION, b"H:1"),
-        response(p.WORK_DATA, b"H:1"),
-        response(p.WORK_STATUS, b"H:1\x001"),
         b"\0RES\0\0\0\x0d\xff\xff\xff\xff",
     ],
 )

@@ -186,6 +186,29 @@ def test_an_unacknowledged_background_job_is_not_queued_twice(shell: str) -> Non
 
 
 @both_shells
+def test_a_server_that_drains_finishes_what_runs_and_new_jobs_go_to_another(shell: str) -> None:
+    async def scenario() -> None:
+        with (
+            RunningServer() as first,
+            RunningServer() as second,
+            worker(first.host, first.port) as one,
+            worker(second.host, second.port) as two,
+        ):
+            async with client_of(shell, [first.address, second.address]) as client:
+                held = await client.submit("hold", b"x")
+                await held.created(timeout=10)
+                assert one.held.wait(10)
+                first.ask(lambda server: server.drain())
+                assert await client.background("echo", timeout=30)
+                assert await client.run("reverse", b"ab", timeout=30) == b"ba"
+                one.release.set()
+                assert await held.result(timeout=30) == b"x"
+                assert (one.done, two.done) == (1, 2)
+
+    asyncio.run(scenario())
+
+
+@both_shells
 def test_uniques_coalesce_across_servers_that_know_nothing_of_each_other(shell: str) -> None:
     async def scenario() -> None:
         with RunningServer() as one, RunningServer() as two:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from geartrain import ConnectionLostError, JobLostError, NoServersError, TaskState
+from geartrain import ConnectionLostError, JobLostError, NoServersError, ServerError, TaskState
 from geartrain.client.engine import MAX_LOSSES
 from geartrain.client.group import Group
 from geartrain.client.link import DOWN, UP, Link, Question
@@ -231,6 +231,41 @@ def test_a_server_that_refuses_an_option_is_used_without_it() -> None:
     bench.reply(p.JOB_CREATED, b"H:1")
     bench.reply(p.WORK_COMPLETE, b"H:1", b"x")
     assert task.result == b"x"
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("by_unique", [False, True])
+def test_what_a_leaving_server_refuses_goes_to_another(background: bool, by_unique: bool) -> None:
+    bench = Bench("a", "b", by_unique=by_unique)
+    task = bench.submit("f", unique="u", background=background)
+    leaving = bench.open()
+    other = next(link for link in bench.links if link is not leaving)
+    bench.sent(leaving)
+    bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down", link=leaving)
+    assert bench.open() is other
+    bench.submit("f", unique="u", background=background)
+    assert len(bench.sent(other)) == 2
+    assert bench.sent(leaving) == []
+    bench.reply(p.JOB_CREATED, b"H:1", link=other)
+    assert task.handle == "H:1"
+    # When it is back it is one of them again.
+    bench.lose(leaving)
+    assert bench.take_wanted() == []
+
+
+def test_without_another_server_a_refusal_to_take_new_jobs_is_told() -> None:
+    for servers in (["a"], ["a", "b"]):
+        bench = Bench(*servers)
+        task = bench.submit()
+        bench.open()
+        bench.sent()
+        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+        if len(servers) == 2:
+            bench.refuse()
+            bench.sent()
+            bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+        assert isinstance(task.failure, ServerError)
+        assert task.failure.code == "SHUTDOWN"
 
 
 def test_a_question_to_a_server_that_is_lost_fails() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import GeartrainError, JobException, JobFailed, MalformedPacketError, ProtocolError, ServerError
+from ..errors import GeartrainError, JobException, JobFailed, ProtocolError, ServerError
 from ..wire import packets as p
-from ..wire.codec import arguments
 from .life import Life
 from .link import Link, Question, Shared
 from .numbers import number
 from .task import CREATED, RUNNING, SUCCEEDED, Task
+
+SHUTDOWN: Final = "SHUTDOWN"
+"""The code with which a Geartrain server that is about to end refuses new jobs."""
 
 _ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})
 
@@ -29,15 +31,18 @@ class Answers(Life):
         """Find a task a server, or fail it."""
         raise NotImplementedError
 
+    def _place_elsewhere(self, link: Link, task: Task, now: float) -> bool:
+        """Find a task another server than one that is leaving; false if there is none."""
+        raise NotImplementedError
+
     def _act(self, link: Link, packets: list[tuple[int, bytes]], now: float) -> None:
         jobs = link.jobs
         for type, body in packets:
             if type == p.JOB_CREATED:
                 self._created(link, body, now)
             elif type == p.WORK_COMPLETE:
-                handle, nul, result = body.partition(b"\0")
-                if not nul:
-                    raise MalformedPacketError("WORK_COMPLETE takes 2 arguments, got 1")
+                # Perl's workers send no NUL before an empty result, and some servers pass that on.
+                handle, _, result = body.partition(b"\0")
                 job = jobs.pop(handle, None)
                 if isinstance(job, Task):
                     if not job.done:
@@ -90,9 +95,7 @@ class Answers(Life):
         self._end(task, SUCCEEDED, None, now)
 
     def _failed(self, link: Link, type: int, body: bytes, now: float) -> None:
-        handle, nul, data = body.partition(b"\0")
-        if type == p.WORK_EXCEPTION and not nul:
-            raise MalformedPacketError("WORK_EXCEPTION takes 2 arguments, got 1")
+        handle, _, data = body.partition(b"\0")
         job = link.jobs.pop(handle, None)
         if job is None:
             return
@@ -120,8 +123,8 @@ class Answers(Life):
         self._place(task, now)
 
     def _progressed(self, link: Link, type: int, body: bytes, now: float) -> None:
-        found = arguments(type, body)
-        job = link.jobs.get(found[0])
+        handle, _, data = body.partition(b"\0")
+        job = link.jobs.get(handle)
         if job is None:
             return
         task = job.next() if isinstance(job, Shared) else job
@@ -131,14 +134,15 @@ class Answers(Life):
             task.state = RUNNING
             task.started_at = now + self._wall_offset
         if type == p.WORK_STATUS:
-            task.numerator, task.denominator = number(found[1]), number(found[2])
+            numerator, _, denominator = data.partition(b"\0")
+            task.numerator, task.denominator = number(numerator), number(denominator)
             self._call(task, "on_status", task.numerator, task.denominator)
         elif type == p.WORK_DATA:
             if task._chunks is not None:
-                task._chunks.append(found[1])
-            self._call(task, "on_data", found[1])
+                task._chunks.append(data)
+            self._call(task, "on_data", data)
         else:
-            self._call(task, "on_warning", found[1])
+            self._call(task, "on_warning", data)
         if task._waiters is not None:
             self._wake(task)
 
@@ -150,8 +154,11 @@ class Answers(Life):
             link.reason = str(error)
             return
         item = link.awaited.popleft()
-        if not item.done:
-            self._fail(item, error, now)
+        if item.done:
+            return
+        if error.code == SHUTDOWN and isinstance(item, Task) and self._place_elsewhere(link, item, now):
+            return
+        self._fail(item, error, now)
 
     def _answered(self, link: Link, type: int, body: bytes) -> None:
         question = self._next_awaited(link, type)

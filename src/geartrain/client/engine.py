@@ -157,6 +157,7 @@ class Engine(Answers):
         link.heard_at = now
         link.probed_at = None
         link.welcomed = False
+        link.is_leaving = False
         if link.options_unanswered < OPTION_ATTEMPTS:
             for option in reversed(self.options):
                 link.queue.appendleft(Question(p.OPTION_REQ, option, p.OPTION_RES))
@@ -278,6 +279,13 @@ class Engine(Answers):
         task.state = WAITING
         task._link = link
         self._enqueue(link, task, now)
+
+    def _place_elsewhere(self, link: Link, task: Task, now: float) -> bool:
+        link.is_leaving = True
+        if task._pinned is not None or self.router.choose(task, task._since, now) in (None, link):
+            return False
+        self._place(task, now)
+        return True
 
     def _enqueue(self, link: Link, item: Task | Question, now: float) -> None:
         link.queue.append(item)

@@ -68,6 +68,7 @@ class Link:
         "failed",
         "failures",
         "heard_at",
+        "is_leaving",
         "jobs",
         "name",
         "options_unanswered",
@@ -100,6 +101,8 @@ class Link:
         # When it last showed a sign of life while one was waited for; when it was asked for one.
         self.heard_at = 0.0
         self.probed_at: float | None = None
+        # Whether the server takes no new jobs, since it is about to end.
+        self.is_leaving = False
         # Whether this connection has answered anything yet, and how many in a row ended over an option.
         self.welcomed = False
         self.options_unanswered = 0

@@ -42,7 +42,7 @@ class Router:
 
     def avoids(self, link: Link, now: float) -> bool:
         """Whether others are preferred to this link."""
-        return link.state != UP and link.avoid_until > now
+        return link.is_leaving if link.state == UP else link.avoid_until > now
 
     def in_order(self, now: float) -> list[Link]:
         """All links in the order in which to ask them: those in use, the others, those that are avoided."""
@@ -51,14 +51,14 @@ class Router:
             key=lambda link: (self.avoids(link, now), link.state != UP, link is not self._current),
         )
 
-    def choose(self, task: Task | None, since: int, now: float) -> Link | None:
-        """The link for a task (None stands for anything that no server is better at than another).
+    def choose(self, task: Task, since: int, now: float) -> Link | None:
+        """The link for a task.
 
         `since` is the number of the last connection attempt before the task had to be placed. None is left
         if each server has failed in a later one.
         """
         current = self._current
-        if not self._by_unique and current.state == UP:
+        if not self._by_unique and current.state == UP and not current.is_leaving:
             return current
         live = [link for link in self._links if link.state == UP or link.failed <= since]
         if not live:
@@ -71,7 +71,7 @@ class Router:
             return self._current
         if len(live) == 1:
             return live[0]
-        if task is None or not task.unique:
+        if not task.unique:
             self._turn += 1
             return live[self._turn % len(live)]
         unique = task.unique.encode("utf-8", "surrogateescape") if task.unique != "-" else task.workload
@@ -88,4 +88,4 @@ def weight(server: str, key: bytes) -> bytes:
     All clients that write the servers' addresses alike agree, whatever the order of their lists, and when a
     server comes or goes only its own share of the keys moves.
     """
-    return blake2b(key, key=server.encode()[:64], digest_size=8).digest()
+    return blake2b(server.encode() + b"\0" + key, digest_size=8).digest()
