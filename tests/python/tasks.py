@@ -20,6 +20,8 @@ class Rectangle:
 worker = Worker()
 gate = threading.Event()
 """Jobs of `wait` wait for it."""
+seen = threading.Semaphore(0)
+"""Released by those who have seen a status of `climb`."""
 ran: list[object] = []
 
 
@@ -52,6 +54,15 @@ def steps(job: Job, count: int) -> int:
     for step in range(count):
         job.status(step + 1, count)
         job.data(str(step))
+    return count
+
+
+@worker.function
+def climb(job: Job, count: int) -> int:
+    """Goes on with each status when the caller has seen the one before."""
+    for step in range(count):
+        job.status(step + 1, count)
+        assert seen.acquire(timeout=30)
     return count
 
 

@@ -106,6 +106,11 @@ async def data_and_status(address: str) -> None:
         assert await asyncio.gather(*map(chunks, futures)) == [numbers] * 20
         assert await asyncio.gather(*futures) == [20] * 20
         assert futures[0].status == JobStatus(False, False, 20, 20)
+        told: list[int] = []
+        async for status in client.function(tasks.climb).submit(3).statuses():
+            told.append(status.numerator)
+            tasks.seen.release()
+        assert told == [1, 2, 3]
 
 
 def test_data_and_status_are_iterated_side_by_side(server: str) -> None:

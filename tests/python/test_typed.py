@@ -45,6 +45,21 @@ def test_a_future_gives_the_value(client: Client) -> None:
     assert future.exception() is None
 
 
+def test_statuses_are_iterated_as_they_come(client: Client) -> None:
+    told: list[tuple[int, int]] = []
+    future = client.function(tasks.climb).submit(3)
+    for status in future.statuses():
+        told.append((status.numerator, status.denominator))
+        tasks.seen.release()
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert future.result() == 3
+    assert [status.numerator for status in future.statuses()] == [3]
+    with pytest.raises(JobException, match="-1 is negative"):
+        list(client.function(tasks.square).submit(-1).statuses())
+    with pytest.raises(WaitTimeoutError):
+        list(client.function(tasks.wait).submit(1).statuses(timeout=0.05))
+
+
 def test_a_background_job_runs_and_its_task_is_known_by_handle(client: Client) -> None:
     handle = client.function(tasks.wait).background(1)
     assert client.status(handle).known

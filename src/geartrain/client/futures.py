@@ -114,9 +114,24 @@ class BaseFuture(Generic[X, R]):
         `client.status(future.handle)` asks the server.
         """
         self._client._look()
+        return self._told()
+
+    def _told(self) -> JobStatus:
         task = self.task
         alive = task.state is CREATED or task.state is RUNNING
         return JobStatus(alive, task.state is RUNNING, task.numerator, task.denominator)
+
+    @call
+    def _next_status(self, before: tuple[int, int], timeout: float | None) -> Steps[JobStatus | None]:
+        task = self.task
+        deadline = self._client._deadline(timeout)
+        while (task.numerator, task.denominator) == before:
+            if task.done:
+                if task.failure is not None:
+                    raise task.failure
+                return None
+            yield from self._client._wait(task, deadline, "no status")
+        return self._told()
 
     @call
     def _next_chunk(self, timeout: float | None) -> Steps[bytes | None]:
@@ -146,7 +161,7 @@ class BaseFuture(Generic[X, R]):
                 yield Wait(task, redraw if deadline is None else min(deadline, redraw))
         finally:
             total = task.denominator or 1
-            bar.draw(task.function, total if task.done else task.numerator, total, last=True)
+            bar.draw(task.function, total if task.result is not None else task.numerator, total, last=True)
             bar.clear()
 
 
@@ -174,6 +189,19 @@ class JobFuture(BaseFuture["Client", R], Blocking):
         while (chunk := self._next_chunk(timeout)) is not None:
             yield chunk
 
+    def statuses(self, timeout: float | None = None) -> Iterator[JobStatus]:
+        """Iterate over the statuses that the worker sends, as they come; ends with the job, as `data` does.
+
+        What came faster than it was asked for is left out: each time it is the newest.
+
+        Args:
+            timeout: seconds that each may take.
+        """
+        before = (0, 0)
+        while (status := self._next_status(before, timeout)) is not None:
+            before = status.numerator, status.denominator
+            yield status
+
 
 @plain_methods
 class AsyncJobFuture(BaseFuture["AsyncClient", R], Awaited):
@@ -195,3 +223,16 @@ class AsyncJobFuture(BaseFuture["AsyncClient", R], Awaited):
         """
         while (chunk := await self._next_chunk(timeout)) is not None:
             yield chunk
+
+    async def statuses(self, timeout: float | None = None) -> AsyncIterator[JobStatus]:  # noqa: ASYNC109
+        """Iterate over the statuses that the worker sends, as they come; ends with the job, as `data` does.
+
+        What came faster than it was asked for is left out: each time it is the newest.
+
+        Args:
+            timeout: seconds that each may take.
+        """
+        before = (0, 0)
+        while (status := await self._next_status(before, timeout)) is not None:
+            before = status.numerator, status.denominator
+            yield status
