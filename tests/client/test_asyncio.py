@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -167,6 +168,22 @@ def test_calls_in_one_turn_of_the_loop_are_written_at_once(server: RunningServer
             assert len(written) == 2
 
     asyncio.run(scenario())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a loop that is closed leaves its connection open
+def test_another_loop_may_take_the_client_over_when_the_first_is_closed(server: RunningServer) -> None:
+    client = AsyncClient(server.address)
+    assert asyncio.run(client.echo(b"x")) == b"x"
+    assert asyncio.run(client.echo(b"y")) == b"y"
+
+    async def scenario() -> None:
+        await client.echo(b"z")
+        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+            await asyncio.to_thread(asyncio.run, client.echo(b"z"))
+        await client.close()
+
+    asyncio.run(scenario())
+    gc.collect()
 
 
 def test_uvloop_will_do(server: RunningServer, working: Worker) -> None:

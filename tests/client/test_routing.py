@@ -186,6 +186,19 @@ def test_a_task_that_every_connection_ends_with_is_given_up() -> None:
     assert bench.take_wanted() == []
 
 
+def test_a_job_whose_result_is_over_the_limit_is_done_but_once_more() -> None:
+    bench = Bench("a")
+    task = bench.submit()
+    for _ in range(2):
+        assert not task.done
+        bench.open()
+        bench.sent()
+        bench.reply(p.JOB_CREATED, b"H:1")
+        bench.receive(b"\0RES\0\0\0\x0d\xff\xff\xff\xff")
+    assert isinstance(task.failure, JobLostError)
+    assert "4294967295 bytes" in str(task.failure)
+
+
 def test_the_servers_last_words_are_part_of_the_reason() -> None:
     bench = Bench("a")
     task = bench.submit(background=True)

@@ -74,9 +74,10 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         async with AsyncClient("127.0.0.1:4730") as client:
             print(await client.run("reverse", b"hello"))
 
-    It belongs to the event loop in which it is first used. What happens in one turn of the loop is written at
-    once, so thousands of calls may run side by side over one connection. A call that is cancelled is
-    forgotten, and the others go on; the job itself can't be taken back.
+    It belongs to the event loop in which it is first used, and to another one only when that was closed. What
+    happens in one turn of the loop is written at once, so thousands of calls may run side by side over one
+    connection. A call that is cancelled is forgotten, and the others go on; the job itself can't be taken
+    back.
     """
 
     async def close(self) -> None:
@@ -86,7 +87,7 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         """
         self._engine.close(self._now())
         self._settle()
-        while self._channels:
+        while self._channels and self._loop is asyncio.get_running_loop():
             closed = self._closed = asyncio.get_running_loop().create_future()
             await closed
 
@@ -98,6 +99,7 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     ) -> None:
         await self.close()
 
+    _loop: asyncio.AbstractEventLoop | None
     _channels: set[Channel]
     _closed: asyncio.Future[None] | None
     _settling: bool
@@ -108,6 +110,9 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
     async def run_steps(self, steps: Steps[T]) -> T:
         """Run steps to their end."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
         try:
             while True:
                 try:
@@ -123,6 +128,16 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
                         await called
         finally:
             steps.close()
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            if not self._loop.is_closed():
+                raise RuntimeError("an AsyncClient belongs to the event loop in which it was first used")
+            # Nothing is left of what it had there.
+            self._engine.forget("its event loop was closed", self._now())
+            self._engine.news.clear()
+            self._prepare()
+        self._loop = loop
 
     async def _changed(self, step: Wait) -> None:
         loop = asyncio.get_running_loop()
@@ -247,6 +262,7 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     # What the calls that do not wait need
 
     def _prepare(self) -> None:
+        self._loop = None
         self._channels = set()
         self._closed = None
         self._settling = False

@@ -215,9 +215,10 @@ class Engine(Answers):
             self._act(link, packets, now)
         except ProtocolError as error:
             self.router.fails(link, now)
-            self._drop(link, str(error), now)
+            # A result over the limit comes again each time that its job is done, so do it but once more.
+            self._drop(link, str(error), now, losses=MAX_LOSSES // 2)
 
-    def lost(self, link: Link, reason: str, now: float) -> None:
+    def lost(self, link: Link, reason: str, now: float, losses: int = 1) -> None:
         """A connection is gone, or could not be opened. What it owed is placed anew or fails."""
         if link.state == DOWN:
             return
@@ -239,7 +240,7 @@ class Engine(Answers):
         sent = len(items) - unsent
         for place, item in enumerate(items):
             if not item.done:
-                self._replace(link, item, place < sent, now)
+                self._replace(link, item, losses if place < sent else 0, now)
 
     def tick(self, now: float) -> None:
         """Time has passed: end what has run out of it, and probe servers that have been silent."""
@@ -296,21 +297,22 @@ class Engine(Answers):
             link.connect_by = now + self._connect_timeout
             self.wanted.append(link)
 
-    def _replace(self, link: Link, item: Task | Question, was_sent: bool, now: float) -> None:
-        """What a lost link owed: find another place for it, or fail it."""
+    def _replace(self, link: Link, item: Task | Question, losses: int, now: float) -> None:
+        """What a lost link owed: find another place for it, or fail it. `losses` is 0 if it was not sent."""
         lost = ConnectionLostError(link.name, link.reason)
         if isinstance(item, Question) or item._pinned is not None:
             self._fail(item, lost, now)
             return
         item._handle = b""
-        if was_sent:
-            item._losses += 1
+        if losses:
+            item._losses += losses
             item._since = self._attempts
             if item.background:
                 self._retry_or_fail(item, lost, now)
                 return
             if item._losses >= MAX_LOSSES:
-                self._fail(item, JobLostError(f"lost {item._losses} connections, the last to {lost}"), now)
+                error = JobLostError(f"given up, since the connection is lost each time; {lost}")
+                self._fail(item, error, now)
                 return
         self._place(item, now)
 
@@ -329,9 +331,9 @@ class Engine(Answers):
         link.queue.clear()
         return items
 
-    def _drop(self, link: Link, reason: str, now: float) -> None:
+    def _drop(self, link: Link, reason: str, now: float, losses: int = 1) -> None:
         self.unwanted.append(link)
-        self.lost(link, reason, now)
+        self.lost(link, reason, now, losses)
 
     def _due(self, link: Link) -> float | None:
         """When something has to be done about a link's silence."""
