@@ -7,11 +7,12 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from geartrain import AsyncClient, Client, JobException
+from geartrain import AsyncClient, Client, JobException, WaitTimeoutError
 
 from . import tasks
 
@@ -107,6 +108,23 @@ def test_progress_is_told_with_the_parts_of_running_jobs(client: Client) -> None
     assert endless[-1] == 5
 
 
+def test_a_result_that_does_not_come_in_time_can_be_waited_for_again(server: str) -> None:
+    tasks.gate.clear()
+    with Client(server, timeout=0.1) as client:
+        results = client.map(tasks.wait, [1])
+        with pytest.raises(WaitTimeoutError, match=r"wait: no result within 0\.1 s"):
+            next(results)
+
+        def slow() -> Iterator[int]:
+            for n in range(3):
+                time.sleep(0.15)
+                yield n
+
+        assert list(client.map(tasks.square, slow())) == [0, 1, 4], "the source's own time does not count"
+        tasks.gate.set()
+        assert list(results) == [1]
+
+
 def test_a_window_holds_at_least_one_job(client: Client) -> None:
     with pytest.raises(ValueError, match="at least one job"):
         client.map(tasks.square, [1], window=0)
@@ -162,6 +180,10 @@ def test_a_slow_async_source_does_not_hold_up_the_results(server: str) -> None:
 
 async def cancelled(server: str) -> None:
     tasks.gate.clear()
+    async with AsyncClient(server, timeout=0.1) as client:
+        for items in ([1, 2], numbers(2)):
+            with pytest.raises(WaitTimeoutError):
+                await client.map(tasks.wait, items)
     async with AsyncClient(server, timeout=20) as client:
         results = client.map(tasks.wait, [1, 2])
         with pytest.raises(TimeoutError):

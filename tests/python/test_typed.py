@@ -86,6 +86,8 @@ def test_options_are_those_of_the_jobs(client: Client) -> None:
         add.options(urgency=1)  # type: ignore[call-arg]
     with pytest.raises(WaitTimeoutError):
         client.function(tasks.wait).options(timeout=0.05)(1)
+    with pytest.raises(ValueError, match="at: only a background task"):
+        add.options(at=0).submit(1)
 
 
 def test_a_wrong_call_is_a_type_error_and_submits_nothing(client: Client) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from ..errors import GeartrainError
+from ..errors import GeartrainError, WaitTimeoutError
 from .group import Group
 from .progress import REDRAW_AFTER, Bar, part_of
 from .steps import Steps, Wait
@@ -112,7 +112,7 @@ class BaseResults(Generic[X, R]):
         task._group = self._group
         return task
 
-    def _turn(self, new: list[Task]) -> Steps[None]:
+    def _turn(self, new: list[Task], deadline: float | None) -> Steps[None]:
         """Submit tasks, and wait a while for a result, or just look if more tasks could be had meanwhile."""
         group, waiting = self._group, self._waiting
         group.remaining += len(new)
@@ -121,12 +121,17 @@ class BaseResults(Generic[X, R]):
         watched: Task | Group = next(iter(waiting)) if self._ordered else group
         if group.ended or (self._ordered and next(iter(waiting)).done):
             return
-        wait: float | None = None
         if not self._exhausted and len(waiting) < self._window:
-            wait = 0.0
+            deadline = self._client._now()
         elif self._bar is not None or self._on_progress is not None:
-            wait = REDRAW_AFTER
-        yield Wait(watched, None if wait is None else self._client._now() + wait)
+            redraw = self._client._now() + REDRAW_AFTER
+            deadline = redraw if deadline is None else min(deadline, redraw)
+        yield Wait(watched, deadline)
+
+    def _check(self, deadline: float | None) -> None:
+        """Raise when it is too late for a result; another try goes on waiting for it."""
+        if self._client._passed(deadline):
+            raise WaitTimeoutError(f"{self._name}: no result within {self._client._timeout:g} s")
 
     def _give(self, task: Task) -> R:
         self._given += 1
@@ -188,16 +193,21 @@ class Results(BaseResults["Client", R]):
 
     def __next__(self) -> R:
         """The next result; see `TypedFunction.map` for what is raised."""
+        deadline = self._client._deadline(None)
         while not self._closed:
             task = self._take()
             if task is not None:
                 return self._give(task)
+            self._check(deadline)
             try:
                 # The items may come from code that uses the client itself.
                 new = self._pull(self._items)
                 if not new and not self._waiting:
                     break
-                self._client.run_steps(self._turn(new))
+                if new:
+                    # The time that the source took does not count.
+                    deadline = self._client._deadline(None)
+                self._client.run_steps(self._turn(new, deadline))
             except BaseException:
                 self._end()
                 raise
@@ -241,14 +251,17 @@ class AsyncResults(BaseResults["AsyncClient", R]):
 
     async def __anext__(self) -> R:
         """The next result; see `TypedFunction.map` for what is raised."""
+        deadline = self._client._deadline(None)
         while not self._closed:
             task = self._take()
             if task is not None:
                 return self._give(task)
             if self._exhausted and not self._waiting:
                 break
+            self._check(deadline)
             try:
-                await self._advance()
+                if await self._advance(deadline):
+                    deadline = self._client._deadline(None)
             except asyncio.CancelledError:
                 # Another `__anext__` may go on.
                 raise
@@ -275,37 +288,43 @@ class AsyncResults(BaseResults["AsyncClient", R]):
             self._incoming.cancel()
             self._incoming = None
 
-    async def _advance(self) -> None:
+    async def _advance(self, deadline: float | None) -> bool:
+        """Submit what the source has, or wait a while for a result; whether the source had something."""
         if self._items is not None:
             new = self._pull(self._items)
             if new or self._waiting:
-                await self._client.run_steps(self._turn(new))
-            return
+                await self._client.run_steps(self._turn(new, deadline))
+            return bool(new)
         if self._incoming is None and not self._exhausted and len(self._waiting) < self._window:
             self._incoming = asyncio.create_task(self._next_item())
         incoming = self._incoming
         if incoming is None:
-            await self._client.run_steps(self._turn([]))
-            return
+            await self._client.run_steps(self._turn([], deadline))
+            return False
         if not self._waiting:
             await asyncio.wait([incoming])
         else:
             results = asyncio.create_task(self._result())
             try:
                 wait = REDRAW_AFTER if self._bar is not None or self._on_progress is not None else None
+                if deadline is not None:
+                    left = max(deadline - self._client._now(), 0.0)
+                    wait = left if wait is None else min(wait, left)
                 await asyncio.wait([incoming, results], timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 results.cancel()
-        if incoming.done():
-            self._incoming = None
-            item = incoming.result()
-            if item is _END:
-                self._exhausted = True
-            else:
-                new = [self._task(item)]
-                self._group.remaining += 1
-                self._waiting[new[0]] = None
-                self._client._start(new[0])
+        if not incoming.done():
+            return False
+        self._incoming = None
+        item = incoming.result()
+        if item is _END:
+            self._exhausted = True
+            return False
+        task = self._task(item)
+        self._group.remaining += 1
+        self._waiting[task] = None
+        self._client._start(task)
+        return True
 
     async def _next_item(self) -> Any:
         assert self._source is not None

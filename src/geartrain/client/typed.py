@@ -148,7 +148,7 @@ class BaseTyped(Generic[X, P, R]):
             unique=options.get("unique", ""),
             priority=options.get("priority", Priority.NORMAL),
             background=background,
-            at=options.get("at") if background else None,
+            at=options.get("at"),
             retry_count=options.get("retry_count", 0),
             timeout=options.get("timeout"),
         )
@@ -240,7 +240,8 @@ class TypedFunction(BaseTyped["Client", P, R]):
             progress: show a bar on standard error, if that is a terminal.
 
         Raises:
-            what the function's call raises, and what the iterable does.
+            WaitTimeoutError: no result within the client's `timeout`; the iteration may go on.
+            others: what the function's call raises, and what the iterable does.
         """
         return Results(
             self._client,
