@@ -30,6 +30,7 @@ class App:
     client: Callable[[int, int], list[str]]
     count: int
     kind: str = "tasks"
+    function: str = "noop"
 
 
 def _ours(module: str, *words: object) -> list[str]:
@@ -72,6 +73,32 @@ def _libgearman(name: str, server: str) -> App:
     )
 
 
+def _command(words: str, count: int, function: str = "noop") -> App:
+    """The worker command of ours."""
+    return App(
+        f"geartrain work {words}".strip() + ("" if function == "noop" else f" ({function})"),
+        "geartrain",
+        lambda port: [PYTHON, "-m", "geartrain", "work", "benchmarks.apps.geartrain_app", *words.split()],
+        lambda port, count: _ours("geartrain_tasks", port, count),
+        count,
+        COMMANDS,
+        function,
+    )
+
+
+def _their_command(name: str, module: str, words: str) -> App:
+    return App(
+        f"{name} {words}",
+        "Redis",
+        lambda port: [str(BENCH / name), *words.split()],
+        lambda port, count: _theirs(module, port, count),
+        3_000,
+        COMMANDS,
+    )
+
+
+COMMANDS: Final = "worker commands"
+
 APPS: Final = [
     _geartrain("geartrain", "geartrain", "geartrain_tasks", 40_000, "tasks"),
     _geartrain("geartrain on gearmand", "gearmand", "geartrain_tasks", 40_000, "tasks"),
@@ -90,6 +117,16 @@ APPS: Final = [
     _geartrain("geartrain", "geartrain", "geartrain_run", 10_000, "round trips"),
     _libgearman("libgearman on gearmand", "gearmand"),
     _libgearman("libgearman on geartrain", "geartrain"),
+    _command("", 20_000),
+    _command("", 20_000, "noop_limited"),
+    _command("--threads 4", 20_000),
+    _command("--processes 2", 20_000),
+    _command("--processes 2 --threads 4", 20_000),
+    _command("--concurrency 100", 20_000, "noop_async"),
+    _their_command("celery", "celery_app", "-A benchmarks.apps.celery_app worker -c 2"),
+    _their_command("celery", "celery_app", "-A benchmarks.apps.celery_app worker --pool threads -c 4"),
+    _their_command("dramatiq", "dramatiq_app", "benchmarks.apps.dramatiq_app --processes 1 --threads 4"),
+    _their_command("dramatiq", "dramatiq_app", "benchmarks.apps.dramatiq_app --processes 2 --threads 4"),
 ]
 
 
@@ -98,6 +135,7 @@ def measure(app: App, count: int) -> dict[str, float]:
     with running(app.server) as server:
         env = os.environ | {
             "BENCH_PORT": str(server.port),
+            "BENCH_FUNCTION": app.function,
             "PYTHONPATH": f"{ROOT}:{_COMPILED}",
             "PATH": f"{BENCH}:{os.environ['PATH']}",
         }

@@ -138,7 +138,12 @@ def latency(results: Results, file: Path) -> None:
 
 
 def end_to_end(entries: list[dict[str, Any]], file: Path) -> None:
-    kinds = [kind for kind in ("tasks", "round trips") if any(entry["kind"] == kind for entry in entries)]
+    titles = {
+        "tasks": "tasks with results, many at a time",
+        "round trips": "one after the other",
+        "worker commands": "tasks with results, by the worker command",
+    }
+    kinds = [kind for kind in titles if any(entry["kind"] == kind for entry in entries)]
     counts = [sum(entry["kind"] == kind for entry in entries) for kind in kinds]
     fig, axes = plt.subplots(
         len(kinds),
@@ -161,9 +166,7 @@ def end_to_end(entries: list[dict[str, Any]], file: Path) -> None:
         axis.set_yticks(range(len(chosen)), [entry["name"] for entry in chosen])
         axis.invert_yaxis()
         axis.set_xlim(0, max(values) * 1.15)
-        axis.set_title(
-            "tasks with results, many at a time" if kind == "tasks" else "one after the other", loc="left"
-        )
+        axis.set_title(titles[kind], loc="left")
         axis.grid(visible=False, axis="y")
         axis.minorticks_off()
     axes.flat[-1].set_xlabel("a second (more is better)")

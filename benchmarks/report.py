@@ -208,10 +208,11 @@ also where the generator was late (no coordinated omission).
 
 
 def _ends(entries: list[dict[str, Any]]) -> str:
-    rows = [["one worker process", "server", "a second", "CPU of all processes a task, µs"]]
+    rows = [["worker", "server", "a second", "CPU of all processes a task, µs"]]
     for kind, title in (
         ("tasks", "tasks with results, many at a time"),
         ("round trips", "one after the other"),
+        (endtoend.COMMANDS, "tasks with results, by the worker command"),
     ):
         rows.append([f"**{title}**", "", "", ""])
         for entry in sorted(
@@ -224,7 +225,8 @@ def _ends(entries: list[dict[str, Any]]) -> str:
     return f"""## End to end
 
 A no-op task with its result, from a client in one process through a server to a worker in another and back. Each
-library with its defaults, and one worker process. libgearman is a client and a worker in C.
+library with its defaults, and one worker process. libgearman is a client and a worker in C. The last part is each
+library's own command for production, with the processes and threads that its row names.
 
 ![Tasks a second, end to end](end-to-end.png)
 

@@ -13,7 +13,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu() -> float:
-    """Seconds of CPU of this process, of the server, and of all processes in the worker's group."""
+    """Seconds of CPU of this process, of the server, and of the worker: its group and its children."""
     group, server = os.environ["BENCH_WORKER"], os.environ["BENCH_SERVER"]
     used = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -22,7 +22,7 @@ def cpu() -> float:
         except OSError:
             continue
         fields = rest.split()
-        if fields[2] == group or name.startswith(f"{server} "):
+        if group in fields[1:3] or name.startswith(f"{server} "):
             # Its own, and that of its children that have ended.
             used += sum(map(int, fields[11:15]))
     return used / _TICK + time.process_time()
