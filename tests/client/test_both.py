@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -25,40 +24,11 @@ from geartrain import (
 from geartrain.server import ServerOptions
 from geartrain.server.options import Limits
 from tests.harness.processes import wait_until
-from tests.harness.servers import gearmand_c, gearmand_perl
 from tests.server.running import RunningServer
 
 from .shells import both_shells, client_of, task_set_of
-from .workers import Worker, worker
-
-Scenario = Callable[[Any], Awaitable[None]]
-
-
-class Stage:
-    """A server of one kind with a worker, and both kinds of client for it."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._stack = ExitStack()
-        server: Any
-        if kind == "geartrain":
-            server = self._stack.enter_context(RunningServer())
-        else:
-            server = self._stack.enter_context((gearmand_c if kind == "gearmand-c" else gearmand_perl)())
-        self.host, self.port, self.address = server.host, server.port, server.address
-        self.worker: Worker = self._stack.enter_context(worker(self.host, self.port))
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def play(self, shell: str, scenario: Scenario, **keywords: Any) -> None:
-        """Run a scenario with a client of that kind."""
-
-        async def played() -> None:
-            async with client_of(shell, self.address, **keywords) as client:
-                await asyncio.wait_for(scenario(client), 60)
-
-        asyncio.run(played())
+from .stage import Stage
+from .workers import worker
 
 
 @pytest.fixture(scope="module", params=["geartrain", "gearmand-c", "gearmand-perl"])
