@@ -49,6 +49,8 @@ def seen(server: str, body: str) -> tuple[str, str]:
     ("body", "name", "ratio"),
     [
         ("list(client.map(tasks.square, range(50), progress=True))", "square", "50/50"),
+        ("list(client.map(tasks.add, range(50), range(60), progress=True))", "add", "50/50"),
+        ("list(client.map(tasks.square, iter(range(50)), progress=True))", "square", "50/50"),
         ("list(client.function(tasks.pause).options(progress=True).map([0.1] * 6))", "pause", "6/6"),
         ("client.function(tasks.steps).options(progress=True).submit(7).result()", "steps", "7/7"),
         ("client.function(tasks.steps).options(progress=True)(7)", "steps", "7/7"),
@@ -67,6 +69,8 @@ def test_a_bar_shows_how_far_it_is(server: str, body: str, name: str, ratio: str
     drawings = [line for line in shown.replace("\r", "\n").splitlines() if "━" in line]
     assert name in drawings[-1]
     assert ratio in drawings[-1]
+    # As long as nobody knows how many there are, it says so.
+    assert all(ratio.partition("/")[2] in line or "/?" in line for line in drawings)
 
 
 def test_no_bar_goes_into_a_file(server: str) -> None:

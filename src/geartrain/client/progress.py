@@ -38,7 +38,7 @@ class Bar:
         self._drawn_at = now
         if self._progress is None:
             self._progress = _new_progress(self._transient)
-            self._progress.add_task(text)
+            self._progress.add_task(text, total=None)
         self._progress.update(self._progress.task_ids[0], completed=done, total=total or None)
         if self._up or self._start():
             self._progress.refresh()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from ..errors import GeartrainError, WaitTimeoutError
@@ -37,6 +37,7 @@ class BaseResults(Generic[X, R]):
         make: makes a task of an item.
         decode: makes a value of a result.
         items: where the items come from.
+        total: how many there are, if that is known.
         ordered, window, return_exceptions, on_progress, progress: see `TypedFunction.map`.
     """
 
@@ -47,6 +48,7 @@ class BaseResults(Generic[X, R]):
         make: Callable[[Any], Task],
         decode: Callable[[bytes], R],
         items: Iterable[Any] | AsyncIterable[Any],
+        total: int | None,
         *,
         ordered: bool,
         window: int,
@@ -63,7 +65,7 @@ class BaseResults(Generic[X, R]):
         self._window = window
         self._ordered = ordered
         self._return_exceptions = return_exceptions
-        self._total = len(items) if isinstance(items, Sized) else None
+        self._total = total
         self._on_progress = on_progress
         self._bar = Bar(transient=False) if progress else None
         self._shown_at = 0.0

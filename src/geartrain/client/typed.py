@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from datetime import datetime
 from typing import (
     TYPE_CHECKING,
@@ -169,6 +169,7 @@ class BaseTyped(Generic[X, P, R]):
             "make": (lambda item: self._task((item,), {})) if single else lambda item: self._task(item, {}),
             "decode": self.decode,
             "items": items[0] if single else zip(*items, strict=False),
+            "total": min(map(len, items)) if all(isinstance(each, Sized) for each in items) else None,
             "progress": options.pop("progress") or self._options.get("progress", False),
             **options,
         }
