@@ -1,4 +1,4 @@
-# The verbs: demo, test, check, format, compiled, bench, bench-full, guard, crash, fuzz, simulate, soak, lock,
+# The verbs: demo, test, check, format, compiled, bench, bench-full, bench-faults, guard, crash, fuzz, simulate, soak, lock,
 # clean. Each makes what it needs first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -11,7 +11,7 @@ CC_FOUND := $(shell command -v cc)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
-.PHONY: demo test check format compiled bench bench-full guard crash fuzz simulate soak lock clean
+.PHONY: demo test check format compiled bench bench-full guard bench-faults crash fuzz simulate soak lock clean
 
 demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
 	@$(AS_COMPILED) $(BIN)/geartrain demo
@@ -46,6 +46,9 @@ crash: $(VENV)/ready $(COMPILED)  ## kill the server 200 times under load and co
 
 fuzz: $(VENV)/ready $(COMPILED)  ## a million hostile inputs: make fuzz SEED=7 INPUTS=10000
 	$(AS_COMPILED) $(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
+
+bench-faults: $(VENV)/ready $(COMPILED)  ## what peers that misbehave cost those that behave
+	$(AS_COMPILED) $(BIN)/python -m benchmarks.faults
 
 simulate: $(VENV)/ready $(COMPILED)  ## the broker beside an independent model: make simulate SEED=7 STEPS=1000000
 	$(AS_COMPILED) $(BIN)/python -m tests.simulation --steps $(or $(STEPS),1000000) $(if $(SEED),--seed $(SEED))
