@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,46 +14,52 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
-Findings = dict[int, list[str]]
+GOOD, BAD = HERE / "good.py", HERE / "bad.py"
 
 
-def mypy(file: Path, cache: Path) -> tuple[Findings, Findings]:
-    """What is revealed and what is wrong, by line."""
+class Found:
+    """What a checker says of a file, by line."""
+
+    def __init__(self) -> None:
+        self.revealed: dict[int, list[str]] = {}
+        self.errors: dict[int, list[str]] = {}
+
+
+def mypy(scratch: Path) -> dict[str, Found]:
+    found = {GOOD.name: Found(), BAD.name: Found()}
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--cache-dir", str(cache), "--no-pretty", str(file)],
+        [sys.executable, "-m", "mypy", "--cache-dir", str(scratch), "--no-pretty", str(GOOD), str(BAD)],
         capture_output=True, text=True, timeout=110, cwd=ROOT,
     )  # fmt: skip
-    revealed: Findings = {}
-    errors: Findings = {}
-    for line in done.stdout.splitlines():
-        match = re.fullmatch(r"(\S+):(\d+): (note|error): (.*)", line)
-        if match is None or not match[1].endswith(file.name):
-            continue
-        if match[4].startswith("Revealed type is"):
-            revealed.setdefault(int(match[2]), []).append(match[4].split('"')[1])
-        elif match[3] == "error":
-            errors.setdefault(int(match[2]), []).append(match[4])
-    return revealed, errors
+    for file, line, kind, text in re.findall(r"^(\S+):(\d+): (note|error): (.*)$", done.stdout, re.MULTILINE):
+        here = found[Path(file).name]
+        if text.startswith("Revealed type is"):
+            here.revealed.setdefault(int(line), []).append(plain(text.split('"')[1]))
+        elif kind == "error":
+            here.errors.setdefault(int(line), []).append(text)
+    return found
 
 
-def pyright(file: Path, cache: Path) -> tuple[Findings, Findings]:
-    """What is revealed and what is wrong, by line."""
-    settings = cache / "pyrightconfig.json"
-    wanted = {"typeCheckingMode": "standard", "include": [str(file)], "extraPaths": [str(ROOT / "src")]}
+def pyright(scratch: Path) -> dict[str, Found]:
+    found = {GOOD.name: Found(), BAD.name: Found()}
+    settings = scratch / "pyrightconfig.json"
+    wanted = {
+        "typeCheckingMode": "standard",
+        "include": [str(GOOD), str(BAD)],
+        "extraPaths": [str(ROOT / "src")],
+    }
     settings.write_text(json.dumps(wanted))
     done = subprocess.run(
         [sys.executable, "-m", "basedpyright", "--project", str(settings), "--outputjson"],
         capture_output=True, text=True, timeout=110, cwd=ROOT,
     )  # fmt: skip
-    revealed: Findings = {}
-    errors: Findings = {}
-    for found in json.loads(done.stdout)["generalDiagnostics"]:
-        line = found["range"]["start"]["line"] + 1
-        if found["message"].startswith("Type of"):
-            revealed.setdefault(line, []).append(found["message"].rsplit(' is "', 1)[1].rstrip('"'))
-        elif found["severity"] == "error":
-            errors.setdefault(line, []).append(found["message"])
-    return revealed, errors
+    for item in json.loads(done.stdout)["generalDiagnostics"]:
+        here, line, text = found[Path(item["file"]).name], item["range"]["start"]["line"] + 1, item["message"]
+        if text.startswith("Type of"):
+            here.revealed.setdefault(line, []).append(plain(text.rsplit(' is "', 1)[1].rstrip('"')))
+        elif item["severity"] == "error":
+            here.errors.setdefault(line, []).append(text)
+    return found
 
 
 def plain(type: str) -> str:
@@ -62,22 +69,17 @@ def plain(type: str) -> str:
     return re.sub(r" =[^,)]*", " = ...", type)
 
 
-def expected(file: Path) -> Findings:
-    lines = enumerate(file.read_text().splitlines(), 1)
-    return {n: [line.rsplit("# ", 1)[1]] for n, line in lines if "reveal_type(" in line}
+def lines(file: Path) -> list[tuple[int, str]]:
+    return list(enumerate(file.read_text().splitlines(), 1))
 
 
 @pytest.mark.parametrize("check", [mypy, pyright])
-def test_the_types_are_known(check, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    file = HERE / "good.py"
-    revealed, errors = check(file, tmp_path)
-    assert errors == {}
-    assert {line: [plain(type) for type in types] for line, types in revealed.items()} == expected(file)
-
-
-@pytest.mark.parametrize("check", [mypy, pyright])
-def test_mistakes_are_found(check, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    file = HERE / "bad.py"
-    _, errors = check(file, tmp_path)
-    wrong = {n for n, line in enumerate(file.read_text().splitlines(), 1) if line.endswith("# wrong")}
-    assert set(errors) == wrong, errors
+def test_types_are_known_and_mistakes_are_found(
+    check: Callable[[Path], dict[str, Found]], tmp_path: Path
+) -> None:
+    found = check(tmp_path)
+    assert found[GOOD.name].errors == {}
+    assert found[GOOD.name].revealed == {
+        n: [line.rsplit("# ", 1)[1]] for n, line in lines(GOOD) if "reveal_type(" in line
+    }
+    assert set(found[BAD.name].errors) == {n for n, line in lines(BAD) if line.endswith("# wrong")}
