@@ -153,6 +153,50 @@ def test_what_can_not_end_is_an_error_not_a_hang() -> None:
         client.run("self")
 
 
+def hooked(heard: list[str]) -> Worker:
+    own = Worker()
+    own.on_start(lambda: heard.append("start"))
+    own.on_stop(lambda: heard.append("stop"))
+    own.before_job(lambda job: heard.append(f"before {job.function}"))
+    own.register("plain", lambda job: b"")
+
+    @own.on_start
+    async def start() -> None:
+        heard.append("start of the loop")
+
+    @own.on_stop
+    async def stop() -> None:
+        heard.append("stop of the loop")
+
+    @own.function
+    async def awaited(n: int) -> int:
+        return n
+
+    return own
+
+
+def test_a_worker_s_hooks_are_called() -> None:
+    heard: list[str] = []
+    with EagerClient(hooked(heard)) as client:
+        assert heard == []
+        client.run("plain")
+        client.run("plain")
+    assert heard == ["start", "before plain", "before plain", "stop"]
+
+
+def test_hooks_that_are_coroutines_are_called_by_the_async_one() -> None:
+    heard: list[str] = []
+
+    async def main() -> None:
+        async with AsyncEagerClient(hooked(heard)) as client:
+            await client.run("plain")
+            await asyncio.gather(client.run("awaited", b"[1]"), client.run("awaited", b"[2]"))
+
+    asyncio.run(main())
+    in_between = ["before plain", "start of the loop", "before awaited", "before awaited", "stop of the loop"]
+    assert heard == ["start", *in_between, "stop"]
+
+
 async def awaited() -> None:
     async with AsyncEagerClient(tasks.worker, worker) as client:
         assert await client.function(tasks.add)(2, 3) == 5

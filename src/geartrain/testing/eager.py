@@ -15,6 +15,7 @@ from ..client.base import BaseClient
 from ..client.link import Link
 from ..client.steps import Invoke, Steps
 from ..worker import Worker
+from ..worker.hooks import Hooks
 from ..worker.outcome import outcome_of, outcome_of_coroutine
 from .local import Assigned, Local, SubmittedJob
 
@@ -26,6 +27,8 @@ class Eager:
 
     _local: Local
     _due: deque[Assigned]
+    # The hooks of the workers of which a job was run.
+    _started: list[Hooks]
 
     @property
     def jobs(self) -> list[SubmittedJob]:
@@ -54,6 +57,18 @@ class Eager:
                 exchanged = True
         return exchanged
 
+    def _begin_work(self, hooks: Hooks) -> None:
+        """A job of a worker is about to run."""
+        if hooks not in self._started:
+            self._started.append(hooks)
+            hooks.started()
+
+    def _end_work(self) -> None:
+        """There are no more jobs."""
+        for hooks in self._started:
+            hooks.stopped(at_once=False)
+        self._started.clear()
+
     def _receive(self, link: Link, packet: bytes) -> None:
         client = _client(self)
         client._engine.received(link, packet, client._now())
@@ -72,6 +87,9 @@ class EagerClient(Eager, Client):
     else are refused with `ServerError` NO_WORKER. Delayed jobs run at once; jobs never coalesce and don't
     time out.
 
+    A worker's hooks are called: those of `on_start` before its first job, those of `on_stop` by `close`, the
+    others around each job. Hooks that are coroutine functions are for the `AsyncEagerClient`.
+
     Args:
         workers: whose functions to run. They need not, and do not, run themselves.
         options: as for `Client`, but without servers.
@@ -80,6 +98,7 @@ class EagerClient(Eager, Client):
     def __init__(self, *workers: Worker, **options: Any) -> None:
         self._local = Local(workers)
         self._due = deque()
+        self._started = []
         super().__init__("eager", **options)
         # A function may use the client that it is run by.
         self._all = threading.RLock()
@@ -111,6 +130,7 @@ class EagerClient(Eager, Client):
         if not self._due:
             return exchanged
         assigned = self._due.popleft()
+        self._begin_work(assigned.hooks)
         self._local.ended(assigned, outcome_of(assigned.function, assigned.job, assigned.hooks, _finish))
         return True
 
@@ -122,6 +142,7 @@ class EagerClient(Eager, Client):
     def close(self) -> None:
         """End it, as `Client.close` does."""
         self._engine.close(self._now())
+        self._end_work()
 
     def _look(self) -> None:
         """Nothing: all that there is to see was seen."""
@@ -133,6 +154,8 @@ class AsyncEagerClient(Eager, AsyncClient):
     def __init__(self, *workers: Worker, **options: Any) -> None:
         self._local = Local(workers)
         self._due = deque()
+        self._started = []
+        self._loops: dict[Hooks, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
         super().__init__("eager", **options)
 
@@ -141,6 +164,7 @@ class AsyncEagerClient(Eager, AsyncClient):
         self._exchange()
         while self._due:
             assigned = self._due.popleft()
+            self._begin_work(assigned.hooks)
             if assigned.function.is_coroutine:
                 running = asyncio.get_running_loop().create_task(self._run(assigned))
                 self._running.add(running)
@@ -152,6 +176,10 @@ class AsyncEagerClient(Eager, AsyncClient):
         self._set_timer(self._now())
 
     async def _run(self, assigned: Assigned) -> None:
+        hooks = assigned.hooks
+        if hooks not in self._loops:
+            self._loops[hooks] = asyncio.get_running_loop().create_task(hooks.started_loop())
+        await asyncio.shield(self._loops[hooks])
         outcome = await outcome_of_coroutine(assigned.function, assigned.job, assigned.hooks)
         self._local.ended(assigned, outcome)
         self._wake_waiters()
@@ -162,7 +190,11 @@ class AsyncEagerClient(Eager, AsyncClient):
         self._wake_waiters()
         for running in list(self._running):
             running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*self._running, *self._loops.values(), return_exceptions=True)
+        for hooks in self._loops:
+            await hooks.stopped_loop()
+        self._loops.clear()
+        self._end_work()
         if self._timer is not None:
             self._timer.cancel()
 
