@@ -12,7 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-HOT = ("wire/*.py", "broker/*.py", "server/connection.py")
+HOT = ("wire/*.py", "broker/*.py", "server/connection.py", "journal/table.py")
 
 
 def compiled() -> list[Extension]:

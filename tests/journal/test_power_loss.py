@@ -17,7 +17,7 @@ from .disk import Disk, disk
 from .records import batch, contents, job
 
 COMMITS = 120
-LOSSES = 250
+LOSSES = 150
 
 _State = dict[int, JobRecord]
 

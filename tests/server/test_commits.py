@@ -216,3 +216,15 @@ def test_a_job_at_a_time_of_day_is_queued_until_then() -> None:
         assert client.status(handle).known == b"1"
         client.send(Packet.SUBMIT_JOB_SCHED, "f", "", "99", "", "", "", "", "w")
         assert b"minute" in client.expect_error("INVALID_ARGUMENT")
+
+
+def test_an_attempt_that_the_servers_own_end_cut_off_does_not_count() -> None:
+    journal = GatedJournal()
+    options = ServerOptions(port=0, functions={"f": {"max_attempts": 2}})
+    with RunningServer(options, journal) as running, running.connect() as client, running.connect() as worker:
+        client.submit("f", "w", type=Packet.SUBMIT_JOB_BG)
+        worker.can_do("f")
+        worker.grab()
+        running.stop()
+    (kept,) = journal.kept.values()
+    assert (kept.state, kept.history) == (0, b"")

@@ -108,6 +108,8 @@ class Broker:
         self.shutdown = ""
         # Why no more jobs are taken; empty while they are.
         self.closing = b""
+        # The server ends: what its peers do from now on says nothing about their jobs.
+        self.ended = False
         # How much is logged, in gearmand's words, and who is told when a peer changes it.
         self.verbosity = b"INFO"
         self.on_verbosity: Callable[[bytes], None] | None = None
@@ -254,6 +256,8 @@ class Broker:
                 self.jobs.forget(job)
         peer.waits_for.clear()
         self._dispatch.withdraw_all(peer)
+        if self.ended:
+            return  # It is not the worker that is lost, so its attempt does not count.
         # The newest first, each to the head of its queue: the oldest ends up foremost.
         for job in reversed(list(peer.running.values())):
             self.jobs.give_back(job, "worker lost")

@@ -26,6 +26,8 @@ PAGE: Final = 4096
 MERGE_AFTER: Final = 1000
 """Pages in the write-ahead log after which a commit merges them into the database. It takes some
 milliseconds; the ballast is measured by it."""
+SHRINK_BY: Final = 2000
+"""Pages that a file gives back at a time when its disk is full; they pass through the log."""
 LOG_KEPT: Final = 16 * 1024 * 1024
 """Bytes of the write-ahead log's file that stay after a batch that was larger."""
 CACHE: Final = 8 * 1024 * 1024
@@ -154,7 +156,7 @@ class JournalFile:
         try:
             if self._is_suspect:
                 self._reconnect()
-            if self._ballast.lay() and self._ballast.allows(table.size_of(batch.saved.values())):
+            if self._lay_ballast() and self._ballast.allows(table.size_of(batch.saved.values())):
                 try:
                     table.write(self._open_connection, batch.saved.values(), batch.ended, batch.documents)
                     return
@@ -167,6 +169,16 @@ class JournalFile:
             self._roll_back()
             self._is_suspect = not is_full(error)
             raise trouble(self.path, error) from error
+
+    def _lay_ballast(self) -> bool:
+        """Keep room for the end of what is accepted; returns whether it is kept."""
+        if self._ballast.lay():
+            return True
+        # Jobs that ended left room within the file: give it back to the disk, some of it each time.
+        connection = self._open_connection
+        connection.execute(f"PRAGMA incremental_vacuum({SHRINK_BY})").fetchall()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return self._ballast.lay()
 
     def _write_owed(self, batch: Batch) -> None:
         """Write what a batch says about jobs and documents that were accepted before."""
@@ -215,6 +227,8 @@ class JournalFile:
         )
         try:
             connection.execute(f"PRAGMA page_size = {PAGE}")
+            if not os.path.getsize(self.path):  # later it would only be written once more
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise JournalError(

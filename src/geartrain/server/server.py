@@ -244,6 +244,7 @@ class Server:
             # Who waits for a commit hears of it before the connections end.
             await self.commits.finish()
             self.attend()
+            self.broker.ended = True
             for connection in list(self.connections):
                 connection.close()
             if self.connections:
