@@ -3,12 +3,14 @@
 gearmand's behaviour is the standard; its own entries say where ours is meant to do better, and why. An entry
 is checked whenever its cases run: they have to fail on that server, and to show `seen`.
 
-`python -m tests.conformance.differences` prints the table as Markdown.
+`python -m tests.conformance.differences` prints the table as Markdown, and puts gearmand's part into
+docs/moving-from-gearmand.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 C: Final = "gearmand-c"
@@ -487,10 +489,12 @@ DIFFERENCES: Final[dict[tuple[str, str], Difference]] = {
 """The table by case and server."""
 
 
-def markdown() -> str:
-    """The table for people, a row for each difference."""
+def markdown(server: str = "") -> str:
+    """The table for people, a row for each difference, of one server if it is named."""
     rows = ["| Server | Why it differs | What it does instead | Cases |", "| --- | --- | --- | --- |"]
     for difference in TABLE:
+        if server not in ("", difference.server):
+            continue
         cases = dict.fromkeys(case.partition("[")[0].replace("_", " ") for case in difference.cases)
         cells = (_TITLES[difference.server], difference.why, f"It {difference.instead}.", "; ".join(cases))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
@@ -500,5 +504,16 @@ def markdown() -> str:
 _TITLES: Final = {C: "gearmand (C)", PERL: "Gearman::Server (Perl)"}
 
 
+def update(text: str) -> str:
+    """A document with gearmand's differences between its marks as they are now."""
+    begin, end = "<!-- differences:begin -->\n", "<!-- differences:end -->"
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}{markdown(C)}\n{end}{rest.partition(end)[2]}"
+
+
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "moving-from-gearmand.md"
+
+
 if __name__ == "__main__":
+    DOCUMENT.write_text(update(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
     print(markdown())

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .differences import DIFFERENCES, TABLE, markdown
+from .differences import DIFFERENCES, DOCUMENT, TABLE, markdown, update
 
 HERE = Path(__file__).parent
 
@@ -43,3 +43,8 @@ def test_the_table_prints_as_markdown() -> None:
     head, rule, *rows = markdown().splitlines()
     assert {line.replace("\\|", "").count("|") for line in (head, rule, *rows)} == {5}
     assert len(rows) == len(TABLE)
+
+
+def test_the_document_has_the_table_as_it_is_now() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == update(text), "python -m tests.conformance.differences"

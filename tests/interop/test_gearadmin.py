@@ -19,11 +19,11 @@ def server(request: pytest.FixtureRequest, stage: Stage) -> JobServer:
     return stage.server(request.param)
 
 
-def gearadmin(server: JobServer, option: str) -> list[str]:
+def gearadmin(server: JobServer, *options: str) -> list[str]:
     """The lines that the tool prints."""
     require("gearadmin", "gearadmin is missing: apt-get install gearman-tools")
     told = subprocess.run(
-        ["gearadmin", "--host", server.host, "--port", str(server.port), option],
+        ["gearadmin", "--host", server.host, "--port", str(server.port), *options],
         capture_output=True,
         text=True,
         timeout=10,
@@ -70,3 +70,45 @@ def test_the_server_version_is_told(server: JobServer) -> None:
 
 def test_the_process_id_is_told(server: JobServer) -> None:
     assert gearadmin(server, "--getpid") == [str(server.process.pid)]
+
+
+def test_priorities_are_told(server: JobServer) -> None:
+    function = "gearadmin-priorities"
+    with server.connect() as client:
+        for form in (Packet.SUBMIT_JOB_HIGH, Packet.SUBMIT_JOB, Packet.SUBMIT_JOB, Packet.SUBMIT_JOB_LOW):
+            client.submit(function, type=form)
+        lines = gearadmin(server, "--priority-status")
+        assert f"{function}\t1\t2\t1\t0" in lines
+        assert lines[-1] == "."
+
+
+def test_jobs_and_their_uniques_are_told(server: JobServer) -> None:
+    with server.connect() as client:
+        handle = client.submit("gearadmin-jobs", unique="gearadmin-unique").decode()
+        assert f"{handle}\t0\t0\t0" in gearadmin(server, "--show-jobs")
+        assert "gearadmin-unique" in gearadmin(server, "--show-unique-jobs")
+
+
+def test_a_job_is_cancelled(server: JobServer) -> None:
+    with server.connect() as client:
+        handle = client.submit("gearadmin-cancel")
+        assert gearadmin(server, "--cancel-job", handle.decode()) == ["OK"]
+        client.expect(Packet.WORK_FAIL, handle)
+
+
+def test_functions_are_created_and_dropped(server: JobServer) -> None:
+    function = "gearadmin-created"
+    assert gearadmin(server, "--create-function", function) == ["OK"]
+    assert f"{function}\t0\t0\t0" in gearadmin(server, "--status")
+    assert gearadmin(server, "--drop-function", function) == ["OK"]
+    assert not any(line.startswith(function) for line in gearadmin(server, "--status"))
+
+
+def test_how_much_is_logged_is_told(server: JobServer) -> None:
+    (level,) = gearadmin(server, "--server-verbose")
+    assert level in ("FATAL", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG")
+
+
+def test_its_option_for_tls_is_without_effect_as_debian_builds_it(server: JobServer) -> None:
+    """The package has no TLS inside: `--ssl` is taken, and plain text spoken."""
+    assert gearadmin(server, "--ssl", "--getpid") == [str(server.process.pid)]

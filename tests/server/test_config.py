@@ -10,6 +10,8 @@ from geartrain.errors import ConfigError
 from geartrain.server import ServerOptions
 from geartrain.server.config import line_of, load, size
 
+from .configuration_page import PATH, page
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Path:
@@ -114,3 +116,7 @@ def test_a_line_is_found_in_every_form_of_toml() -> None:
     assert line_of(text, ("u", "c")) == 6
     assert line_of(text, ("u", "d", "e")) == 7
     assert line_of(text, ("u", "f", "g")) == 9
+
+
+def test_the_page_about_the_configuration_is_what_the_options_say() -> None:
+    assert PATH.read_text(encoding="utf-8") == page(), "python -m tests.server.configuration_page"
