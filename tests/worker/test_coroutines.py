@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from geartrain import AsyncClient, Job, JobException, JobLostError, TimeLimitError, Worker, current_job
 from geartrain.worker import link
@@ -36,8 +37,11 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("kind", SERVERS)
-def test_coroutines_of_every_job_server_run_beside_each_other(kind: str) -> None:
+def test_coroutines_of_every_job_server_run_beside_each_other(
+    kind: str, new_event_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     async def main(address: str) -> None:
         worker = Worker(address)
         gate = asyncio.Event()
@@ -58,8 +62,8 @@ def test_coroutines_of_every_job_server_run_beside_each_other(kind: str) -> None
             results = [await future.result(TIMEOUT) for future in futures]
             assert results == [str(number)[::-1].encode() for number in range(10, 60)]
 
-    with SERVERS[kind]() as server:
-        asyncio.run(main(server.address))
+    with SERVERS[kind]() as server, asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main(server.address))
 
 
 def test_no_more_jobs_are_taken_than_can_be_done_at_a_time() -> None:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from ..errors import JobLostError, ProtocolError
 from ..sockets import tune
@@ -21,6 +21,9 @@ from .servers import PROBE_INTERVAL
 
 BACKLOG: Final = 16 * 1024 * 1024
 """Bytes of events that a connection keeps for a server that is slow to take them."""
+
+
+_NOT_OPEN: Final = asyncio.Transport()
 
 
 class Owner(Protocol):
@@ -47,7 +50,7 @@ class Link(asyncio.Protocol, Sink):
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport = _NOT_OPEN
         self._heard = False
         self._probed = False
         self._check: asyncio.TimerHandle | None = None
@@ -58,14 +61,14 @@ class Link(asyncio.Protocol, Sink):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the server."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Those of uvloop are transports by what they can do, not by their class.
+        self._transport = cast(asyncio.Transport, transport)
         connected = transport.get_extra_info("socket")
         if connected.family != socket.AF_UNIX:
             tune(connected)
         self._probed = True  # the greeting ends with a probe
         self._check = self._loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
-        transport.write(self.engine.connected(self.table))
+        self._transport.write(self.engine.connected(self.table))
 
     def data_received(self, data: bytes) -> None:
         """Act on what the server says."""
@@ -187,7 +190,8 @@ class Link(asyncio.Protocol, Sink):
         if not self.lost.done():
             self.lost.set_result(reason)
             self._room.set()
-            self._transport.abort()
+            if self._transport is not _NOT_OPEN:
+                self._transport.abort()
 
     async def hang_up(self) -> None:
         """Close when the server has read all that was written."""

@@ -159,9 +159,10 @@ class WorkerProcess:
             for thread in self._threads:
                 thread.join()
         except StopAtOnce:
-            if self._cancel is not None:
-                self._cancel()
-                self._threads[0].join(AT_ONCE)
+            with contextlib.suppress(RuntimeError):  # its event loop was closed just now
+                if self._cancel is not None:
+                    self._cancel()
+            self._threads[0].join(AT_ONCE)
             raise
 
     def _run(self, loop: Loop | CoroutineLoop) -> None:
@@ -181,7 +182,10 @@ class WorkerProcess:
         assert task is not None
         event_loop = asyncio.get_running_loop()
         self._cancel = lambda: event_loop.call_soon_threadsafe(task.cancel)
-        await self._worker._run_async(loop)
+        try:
+            await self._worker._run_async(loop)
+        finally:
+            self._cancel = None
 
     # Stopping
 
