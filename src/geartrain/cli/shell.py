@@ -18,6 +18,16 @@ LARGEST_OUTPUT: Final = MAX_PACKET - 1024
 """Bytes that a command may write at most: what a packet holds, less room for a handle."""
 
 
+_running: Final[set[int]] = set()
+
+
+def kill_running() -> None:
+    """Kill the commands of all jobs in hand, where their worker ends without waiting for its threads."""
+    for group in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
 class ShellFunction:
     """Runs `command` with the shell for each job.
 
@@ -56,6 +66,7 @@ class ShellFunction:
         )
         assert process.stdin is not None
         assert process.stdout is not None
+        _running.add(process.pid)
         feeder = threading.Thread(target=_feed, args=(process.stdin, job.workload), daemon=True)
         feeder.start()
         try:
@@ -68,6 +79,7 @@ class ShellFunction:
             process.wait()
             raise
         finally:
+            _running.discard(process.pid)
             process.stdout.close()
             feeder.join()
         if code:

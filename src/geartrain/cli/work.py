@@ -194,10 +194,11 @@ def _run(worker: Worker, options: ProcessOptions) -> NoReturn:
     import structlog
 
     from ..worker.pool.process import WorkerProcess
+    from .shell import kill_running
 
     log = structlog.get_logger("geartrain.worker")
     log.info("the worker works", functions=list(worker.functions), servers=list(worker.servers))
-    process = WorkerProcess(worker, options)
+    process = WorkerProcess(worker, options, kill_running)
     code = process.run()
     log.info("the worker has stopped", jobs=process.jobs)
     raise typer.Exit(code)

@@ -285,6 +285,20 @@ def test_a_second_signal_stops_a_worker_with_threads_at_once(
         wait_until(lambda: not any(client.status(job).running for job in jobs), "they were given back")
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_shell_command_does_not_outlive_its_worker(
+    tmp_path: Path, server: RunningServer, client: Client, threads: str
+) -> None:
+    shell = ["--shell", "sleep=echo $$ > pid.new; mv pid.new pid; exec sleep 1000", "--threads", threads]
+    with working(tmp_path, server, "--grace", "0.2", *shell) as work:
+        client.background("sleep")
+        work.wait_until((tmp_path / "pid").exists, "the command runs")
+        pid = int((tmp_path / "pid").read_text())
+        work.signal(signal.SIGTERM)
+        assert work.wait() == 0
+        wait_until(lambda: not runs(pid), "the command is gone")
+
+
 def test_an_edit_is_picked_up(tmp_path: Path, server: RunningServer, client: Client) -> None:
     with working(tmp_path, server, "--reload"):
         version = 0

@@ -86,9 +86,15 @@ class ProcessOptions:
 
 
 class WorkerProcess:
-    """Runs a worker in this process, as `options` say, until it is asked to stop."""
+    """Runs a worker in this process, as `options` say, until it is asked to stop.
 
-    def __init__(self, worker: Worker, options: ProcessOptions) -> None:
+    `leaving` is called where the process ends although handlers run in it, for what must not outlive them.
+    """
+
+    def __init__(
+        self, worker: Worker, options: ProcessOptions, leaving: Callable[[], None] | None = None
+    ) -> None:
+        self._leaving = leaving
         self._worker = worker
         self._options = options
         self._recycling = Recycling(
@@ -229,6 +235,8 @@ class WorkerProcess:
 
     def _leave(self, code: int) -> None:
         """End the process although handlers run in it."""
+        if self._leaving is not None:
+            self._leaving()
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
