@@ -148,7 +148,7 @@ def work(
         arguments = arguments_of(context, without={"processes", "reload", "until_eof"})
         _supervise(arguments, processes or 1, grace, reload)
     from ..worker import Worker
-    from ..worker.logs import add_job
+    from ..worker.logs import add_job, log_jobs
     from ..worker.pool.process import ProcessOptions
 
     configure_logs(log_format, log_level, processors=[add_job])
@@ -165,6 +165,8 @@ def work(
             _register(worker, definition, lines, strip, timeout)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE)
+    if log_level is LogLevel.DEBUG:
+        log_jobs(worker)
     _run(worker, ProcessOptions(threads, concurrency, grace, max_jobs, max_memory))
 
 

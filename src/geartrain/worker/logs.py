@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
+from typing import TYPE_CHECKING
 
 import structlog
 from structlog.typing import EventDict
 
+from .job import Job
 from .outcome import current_job
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+_log = structlog.get_logger("geartrain.worker")
 
 
 def keep_off_stdout() -> None:
@@ -26,3 +34,17 @@ def add_job(_: object, __: str, event: EventDict) -> EventDict:
         event.setdefault("function", job.function)
         event.setdefault("handle", job.handle)
     return event
+
+
+def log_jobs(worker: Worker) -> None:
+    """Log each job at level debug: when it begins, and how many seconds it took."""
+    began: dict[Job, float] = {}
+
+    @worker.before_job
+    def begins(job: Job) -> None:
+        began[job] = time.monotonic()
+        _log.debug("job begins", unique=job.unique, bytes=len(job.workload))
+
+    @worker.after_job
+    def ended(job: Job) -> None:
+        _log.debug("job ended", seconds=round(time.monotonic() - began.pop(job), 6))

@@ -333,11 +333,16 @@ def test_hooks_are_called_in_each_process_and_on_each_event_loop(
 def test_a_line_that_a_handler_logs_has_the_job_s_handle(
     tmp_path: Path, server: RunningServer, client: Client
 ) -> None:
-    with working(tmp_path, server) as work:
+    with working(tmp_path, server, "--log-level", "debug") as work:
         future = client.submit("log")
         future.result(30)
-        (line,) = logged(work, "in the middle of it")
-        assert (line["function"], line["handle"]) == ("log", future.handle)
+        lines = [
+            *logged(work, "job begins"),
+            *logged(work, "in the middle of it"),
+            *logged(work, "job ended"),
+        ]
+        assert [(line["function"], line["handle"]) for line in lines] == [("log", future.handle)] * 3
+        assert 0 <= lines[2]["seconds"] < 30
 
 
 def test_an_on_start_hook_that_fails_ends_the_worker(tmp_path: Path, server: RunningServer) -> None:
