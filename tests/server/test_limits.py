@@ -204,6 +204,19 @@ def _fill(peer: RawPeer, data: bytes) -> None:
     peer.recv()
 
 
+def test_when_too_much_waits_for_all_peers_those_with_the_most_are_dropped() -> None:
+    with serve(Limits(outboxes=20_000_000)) as running, ExitStack() as stack:
+        large, small, worker = (stack.enter_context(running.connect()) for _ in range(3))
+        worker.can_do("f")
+        for client, size in ((large, 30_000_000), (small, 12_000_000)):
+            handle = client.submit("f")
+            assert worker.grab().handle == handle
+            worker.send(Packet.WORK_COMPLETE, handle, bytes(size))
+        wait_until(lambda: connections(running) == 2, "the larger one is dropped")
+        assert len(small.expect(Packet.WORK_COMPLETE)[1]) == 12_000_000
+        worker.sync()
+
+
 def test_small_questions_with_large_answers_are_not_answered_without_end() -> None:
     with serve() as running, running.connect() as client, running.connect() as asker:
         for number in range(2000):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from geartrain.server import ServerOptions
-from tests.harness.processes import wait_until
+from tests.harness.processes import Process, free_port, wait_until
 from tests.harness.rawwire import Packet, RawPeer, encode
 from tests.harness.servers import geartrain
 
@@ -128,3 +129,17 @@ def test_a_stopped_server_leaves_no_descriptor_open() -> None:
     with RunningServer() as running, running.connect() as peer:
         peer.sync()
     wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, "every descriptor is closed")
+
+
+def test_the_server_runs_on_asyncios_own_loop_where_uvloop_is_missing() -> None:
+    program = "import sys; sys.modules['uvloop'] = None; from geartrain.cli import main; main()"
+    port = free_port()
+    arguments = ("serve", "--journal", "memory", "--port", str(port))
+    with Process(sys.executable, "-c", program, *arguments) as server:
+        server.wait_for_output('"loop": "asyncio"')
+        with RawPeer("127.0.0.1", port) as client, RawPeer("127.0.0.1", port) as worker:
+            worker.can_do("f")
+            handle = client.submit("f", b"x" * 3_000_000)
+            assert len(worker.grab().workload) == 3_000_000
+            worker.send(Packet.WORK_COMPLETE, handle, b"y" * 3_000_000)
+            assert len(client.expect(Packet.WORK_COMPLETE, handle, ...)[1]) == 3_000_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -198,7 +199,12 @@ def settings_of(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, 
 
 
 def _has_ipv6() -> bool:
-    return os.path.exists("/proc/net/if_inet6")
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
 
 
 @app.command(
@@ -219,9 +225,7 @@ def gearmand(context: typer.Context) -> None:
             import structlog
 
             log = structlog.get_logger("geartrain.gearmand")
-            log.warning(
-                "options without effect", **{name.replace("-", "_"): no_effect[name] for name in no_effect}
-            )
+            log.warning("options without effect", **no_effect)
         if tell is not None:
             os.write(tell, b"y")
             os.close(tell)

@@ -38,11 +38,13 @@ from .watch import Watch
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
-    from uvloop import new_event_loop
-
-    LOOP_NAME = "uvloop"
+    import uvloop
 except ImportError:  # where it does not install, asyncio's own loop does the same, more slowly
     LOOP_NAME = "asyncio"
+    new_event_loop = asyncio.new_event_loop
+else:
+    LOOP_NAME = "uvloop"
+    new_event_loop = uvloop.new_event_loop
 
 __all__ = ["LOOP_NAME", "Server", "new_event_loop"]
 
