@@ -47,4 +47,6 @@ def log_jobs(worker: Worker) -> None:
 
     @worker.after_job
     def ended(job: Job) -> None:
-        _log.debug("job ended", seconds=round(time.monotonic() - began.pop(job), 6))
+        # A hook before ours may have refused the job.
+        now = time.monotonic()
+        _log.debug("job ended", seconds=round(now - began.pop(job, now), 6))
