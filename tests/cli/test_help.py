@@ -41,9 +41,9 @@ def promised() -> list[tuple[str, str]]:
     texts = {name: path.read_text() for name in DOCUMENTS for path in [ROOT / name]}
     texts |= {f"{name} --help": command.epilog or "" for name, command in COMMANDS.items()}
     return [
-        (where, line.replace("`", " "))
+        (where, line)
         for where, text in texts.items()
-        for line in re.findall(r"(?:^|[$`|] ?|until )(geartrain [a-z].*)", text, re.MULTILINE)
+        for line in re.findall(r"(?:^|[$`|] ?|until )(geartrain [a-z][^`\n]*)", text, re.MULTILINE)
     ]
 
 
