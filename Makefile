@@ -1,5 +1,5 @@
-# The verbs: demo, test, check, format, compiled, bench, bench-full, bench-faults, guard, crash, fuzz, simulate, soak, lock,
-# clean. Each makes what it needs first.
+# The verbs: demo, test, check, format, compiled, bench, bench-full, bench-faults, bench-durable, bench-restart, guard, crash,
+# fuzz, simulate, soak, lock, clean. Each makes what it needs first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ CC_FOUND := $(shell command -v cc)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
-.PHONY: demo test check format compiled bench bench-full guard bench-faults crash fuzz simulate soak lock clean
+.PHONY: demo test check format compiled bench bench-full guard bench-faults bench-durable bench-restart crash fuzz simulate soak lock clean
 
 demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
 	@$(AS_COMPILED) $(BIN)/geartrain demo
@@ -55,6 +55,12 @@ simulate: $(VENV)/ready $(COMPILED)  ## the broker beside an independent model: 
 
 soak: $(VENV)/ready  ## ten minutes of killed workers, restarted servers and cancelled clients: make soak SEED=7 SECONDS=60
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+bench-durable: $(VENV)/ready $(COMPILED)  ## acknowledged background jobs a second, against gearmand's SQLite queue and no disk
+	$(AS_COMPILED) $(BIN)/python -m benchmarks.durable rate --folder build
+
+bench-restart: $(VENV)/ready $(COMPILED)  ## a start with a million queued jobs, against gearmand's: some minutes
+	$(AS_COMPILED) $(BIN)/python -m benchmarks.durable restart --folder build
 
 lock: $(VENV)/ready  ## resolve the dependencies anew into requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -20,7 +20,7 @@ from geartrain.cli.exits import ExitCode
 from .command import run
 
 ROOT: Final = Path(__file__).parents[2]
-DOCUMENTS: Final = ("README.md", "docs/command-line.md", "examples/README.md")
+DOCUMENTS: Final = ("README.md", "docs/command-line.md", "docs/durability.md", "examples/README.md")
 COMMANDS: Final[dict[str, Any]] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -50,6 +50,8 @@ __all__ = ["LOOP_NAME", "Server", "new_event_loop"]
 
 TICK: Final = 0.1
 """Seconds between two looks of the broker at the clock."""
+TELL_AFTER: Final = 1.0
+"""Seconds between two lines of the log about the progress of a long replay."""
 STOP_WITHIN: Final = 5.0
 """Seconds that peers have to take what was written to them when the server stops."""
 
@@ -78,8 +80,6 @@ class Server:
         self.now = time.monotonic()
         """The time at the last tick: exact enough for time-outs of seconds."""
         self.began_at = time.time()
-        self.on_replay: Callable[[int], None] | None = None
-        """Called now and then while the journal is replayed, with the number of jobs so far."""
         self.on_tick: Callable[[], None] | None = None
         """Called at each tick, for what has to show that the loop goes round."""
         self._listeners: Listeners = cast(Listeners, None)
@@ -119,11 +119,7 @@ class Server:
             self.commits = Commits(self.broker, self.journal, self.attend)
             self.broker.jobs.notice = self._notice
             self._set_up_schedules(documents)
-            async for records in self.journal.jobs():
-                for record in records:
-                    self.broker.restore(record)
-                if self.on_replay is not None:
-                    self.on_replay(len(self.broker.jobs))
+            await self._replay()
             await self.commits.settle()
             self._listeners = Listeners(self.options, self._make_protocol, lambda: self._context)
             self._listen(list(sockets), addresses)
@@ -134,6 +130,19 @@ class Server:
             raise
         self._listeners.start()
         self._ticker = self._loop.call_later(TICK, self._tick)
+
+    async def _replay(self) -> None:
+        """Take up every job of the journal, and say how far it is if that takes long."""
+        restore = self.broker.restore
+        began = told = time.monotonic()
+        count = 0
+        async for records in self.journal.jobs():
+            for record in records:
+                restore(record)
+            count += len(records)
+            if time.monotonic() - told > TELL_AFTER:
+                told = time.monotonic()
+                _log.info("replaying the journal", jobs=count, seconds=round(told - began, 1))
 
     def _make_broker(self, documents: list[Document]) -> Broker:
         options = self.options

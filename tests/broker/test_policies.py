@@ -1,0 +1,136 @@
+"""Settings of functions: how they are written, who goes before whom, and what they hold back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from geartrain.broker.policy import Policy
+from geartrain.wire import packets as p
+
+from .talk import Stage
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_attempts": 5, "retry": ["fail"], "timeout": 30.0, "max_queue": 10, "concurrency": 3},
+        {"rate": "0.25/s", "backoff": "exponential 0.001s 604800s", "keep_results": 86400.0},
+        {"rate": "12345678/s", "backoff": "fixed 12345678.5s 0s"},
+        {},
+    ],
+)
+def test_what_is_shown_is_what_can_be_set(settings: dict[str, Any]) -> None:
+    policy = Policy()
+    policy.update(settings)
+    assert policy.settings() == settings
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "seconds"),
+    [("timeout", "500ms", 0.5), ("timeout", "10m", 600), ("keep_results", "7d", 604800), ("timeout", 3, 3)],
+)
+def test_times_are_written_as_people_do(key: str, value: object, seconds: float) -> None:
+    policy = Policy()
+    policy.update({key: value})
+    assert getattr(policy, key) == seconds
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("timeout", "soon"), ("timeout", -1), ("timeout", "9" * 400 + "s"), ("timeout", True),
+        ("max_queue", -1), ("max_queue", "many"), ("concurrency", 1.5), ("max_attempts", True),
+        ("rate", "fast"), ("rate", "nan"), ("rate", "1/week"), ("rate", "-1/s"),
+        ("retry", "always"), ("retry", [1]), ("retry", 5),
+        ("backoff", ""), ("backoff", "fixed"), ("backoff", "square 1s"), ("backoff", "linear 1s 2s 3s"),
+        ("colour", "red"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_and_changes_nothing(key: str, value: object) -> None:
+    policy = Policy()
+    policy.update({"max_attempts": 3})
+    with pytest.raises(ValueError, match=r"expected|no setting"):
+        policy.update({"concurrency": 7, key: value})
+    assert policy.settings() == {"max_attempts": 3}
+
+
+def test_what_was_set_goes_before_the_configuration_until_it_is_taken_back() -> None:
+    stage = Stage()
+    client = stage.connect()
+    configured = {"f": {"max_attempts": 5, "concurrency": 2}}
+    stage.broker.configure(configured)
+    client.ask("function.set", {"function": "f", "max_attempts": 7})
+    stage.restart()
+    stage.broker.configure(configured)
+    client = stage.connect()
+    (row,) = client.ask("function.list")
+    assert row["settings"] == {"max_attempts": 7, "concurrency": 2}
+    answer = client.ask("function.reset", {"function": "f"})
+    assert answer["settings"] == {"max_attempts": 5, "concurrency": 2}
+    stage.broker.configure({})
+    assert client.ask("function.list") == []
+    with pytest.raises(ValueError, match="function 'f': rate"):
+        stage.broker.configure({"f": {"rate": "often"}})
+
+
+@pytest.mark.parametrize("workload", [b"[", b"[]", b'"f"', b"{}", b'{"function": 3}', b"[" * 100_000])
+def test_a_question_that_makes_no_sense_gets_a_sentence(workload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"JSON|missing"):
+        Stage().connect().ask("function.set", workload)
+
+
+def test_no_more_jobs_run_at_a_time_than_the_concurrency_allows() -> None:
+    stage = Stage()
+    client = stage.connect()
+    client.ask("function.set", {"function": "f", "concurrency": 2})
+    for number in range(5):
+        client.submit(b"f", b"%d" % number)
+    workers = [stage.worker(b"f") for _ in range(3)]
+    running = [worker.grab() for worker in workers]
+    assert [grabbed and grabbed[1] for grabbed in running] == [b"0", b"1", None]
+    workers[2].send(p.PRE_SLEEP)
+    assert workers[2].told() == []
+    workers[0].send(p.WORK_COMPLETE, (running[0] or (b"",))[0], b"")
+    assert workers[2].told() == [(p.NOOP, b"")]
+    client.ask("function.set", {"function": "f", "concurrency": 0})
+    workers[1].told()
+    assert [(worker.grab() or b"  ")[1] for worker in workers] == [b"2", b"3", b"4"]
+
+
+def test_no_more_jobs_start_in_a_while_than_the_rate_allows() -> None:
+    stage = Stage()
+    client = stage.connect()
+    client.ask("function.set", {"function": "f", "rate": "10/s"})
+    for _ in range(100):
+        client.submit(b"f")
+    worker = stage.worker(b"f")
+
+    def started() -> int:
+        count = 0
+        while worker.grab():
+            count += 1
+        return count
+
+    assert started() == 10  # a second's worth at once
+    assert started() == 0
+    stage.go(0.5)
+    assert started() == 5
+    worker.send(p.PRE_SLEEP)
+    stage.go(0.15)
+    assert (p.NOOP, b"") in worker.told()
+    stage.go(60)
+    assert started() == 10
+
+
+def test_a_full_queue_refuses_new_jobs_and_still_coalesces() -> None:
+    stage = Stage()
+    client = stage.connect()
+    client.ask("function.set", {"function": "f", "max_queue": 2})
+    first = client.submit(b"f", b"w", b"unique")
+    client.submit(b"f")
+    client.send(p.SUBMIT_JOB_BG, b"f", b"", b"w")
+    assert client.told() == [(p.ERROR, b"QUEUE_ERROR\0Job queue is full")]
+    assert client.submit(b"f", b"w", b"unique") == first
+    client.submit(b"g")
