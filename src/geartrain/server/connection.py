@@ -240,7 +240,8 @@ def write_touched(broker: Broker) -> None:
     uvloop gathers what a turn of the loop writes to one socket and sends it at the turn's end.
     """
     if broker.touched:
-        for peer in broker.take_touched():
+        # A job's worker before its client: the one can begin while the other reads that there is a job.
+        for peer in reversed(broker.take_touched()):
             connection = peer.connection
             if connection is not None and peer.outbox:
                 cast(Connection, connection).write_outbox()
