@@ -101,7 +101,10 @@ def test_every_packet_type_there_is(server: JobServer, function: str) -> None:
 
         # What is defined and refused.
         client.send(Packet.SUBMIT_JOB_SCHED, function, "", "0", "0", "1", "1", "*", "workload")
-        client.expect_error("INVALID_COMMAND")
+        if server.kind == "geartrain":
+            client.expect(Packet.JOB_CREATED)  # it runs in January; gearmand knows the packet and refuses it
+        else:
+            client.expect_error("INVALID_COMMAND")
         worker.send(Packet.ALL_YOURS)
         worker.expect_error("INVALID_COMMAND")
 
