@@ -142,17 +142,22 @@ class JournalFile:
 
     # Writing
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch, in_place: bool = False) -> None:
         """Write a batch as a whole; it is durable when this returns.
 
         On a full disk a batch is refused if it holds new jobs or documents. What it says about older ones is
         written all the same, in the room that is kept for that, so that it is not lost if the server ends
         before the disk has room again. (It does no harm that it will be written again.)
 
+        Args:
+            batch: what to write.
+            in_place: whether somebody has just seen that the file `is_in_place`.
+
         Raises:
             JournalError: nothing new of it was written. A later call may succeed.
         """
-        self._stay_in_place()
+        if not in_place:
+            self._stay_in_place()
         try:
             if self._is_suspect:
                 self._reconnect()
@@ -275,6 +280,11 @@ class JournalFile:
 
     # A file that vanished while it was open
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the files that are open are those at their paths."""
+        return _identity(self.path) == self._database and _identity(self.path + "-wal") == self._log
+
     def _stay_in_place(self) -> None:
         """See that the files that are open are still those at their paths, or put a copy there.
 
@@ -283,7 +293,7 @@ class JournalFile:
         Raises:
             JournalError: it can't be put back.
         """
-        if _identity(self.path) == self._database and _identity(self.path + "-wal") == self._log:
+        if self.is_in_place:
             return
         found = _identity(self.path)
         if found is not None and found != self._database:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ..broker.records import Batch, Document, JobRecord
 from .file import JournalFile
+from .thread import BlockingThread
 
 _T = TypeVar("_T")
 
@@ -29,7 +28,7 @@ class SqliteJournal:
     def __init__(self, path: str, *, max_bytes: int = 0) -> None:
         self._file = JournalFile(path, max_bytes=max_bytes)
         self.name = f"sqlite:{self._file.path}"
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: BlockingThread | None = None
 
     async def open(self) -> list[Document]:
         """Take hold of the file, making or migrating it if need be; returns its documents.
@@ -37,7 +36,7 @@ class SqliteJournal:
         Raises:
             JournalError: it is in use, not a journal, damaged, or out of reach. Nothing was changed.
         """
-        self._thread = ThreadPoolExecutor(1, "geartrain-journal")
+        self._thread = BlockingThread("geartrain-journal")
         try:
             await self._call(self._file.open)
             return await self._call(self._file.documents)
@@ -64,7 +63,8 @@ class SqliteJournal:
         Raises:
             JournalError: nothing new of it was written. A later commit may succeed.
         """
-        await self._call(self._file.write, batch)
+        # It is looked at here, where the interpreter's lock is not fought for.
+        await self._call(self._file.write, batch, self._file.is_in_place)
 
     async def close(self) -> None:
         """Let go of the file.
@@ -78,9 +78,9 @@ class SqliteJournal:
             await self._call(self._file.close)
         finally:
             thread, self._thread = self._thread, None
-            thread.shutdown(wait=False)
+            thread.stop()
 
     async def _call(self, function: Callable[..., _T], *args: object) -> _T:
         if self._thread is None:
             raise RuntimeError(f"{self.name} is not open")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        return await self._thread.call(function, *args)
