@@ -132,7 +132,8 @@ def test_it_ends_when_its_job_server_does() -> None:
 
 def test_without_line_drawing_the_diagram_is_in_ascii() -> None:
     with Terminal("demo", env={"PYTHONIOENCODING": "ascii"}) as terminal:
-        terminal.wait_for("+- addition worker")
+        terminal.wait_for("> ")
         terminal.press("\x04")
         assert terminal.wait() == 0
         assert "|   job server    |" in terminal.text
+        assert "+- addition worker" in terminal.text
