@@ -27,7 +27,7 @@ app = typer.Typer()
 ANSWER_WITHIN: Final = 10.0
 """Seconds that a worker has for an operation."""
 LOOK_EVERY: Final = 0.5
-"""Seconds after which a worker that has not answered is looked after."""
+"""Seconds after which a worker that has not answered is looked after, and a signal is looked for."""
 AT_ONCE: Final = 1000
 """Operations of one line that wait for their answers together at most."""
 
@@ -104,10 +104,26 @@ def _lines() -> Iterator[str]:
         import readline  # noqa: F401  # lets the prompt be edited and remember its lines
     while True:
         try:
-            yield input("> ")
+            with _waking():
+                line = input("> ")
         except EOFError:
             typer.echo()
             return
+        yield line
+
+
+@contextlib.contextmanager
+def _waking() -> Iterator[None]:
+    """While the block runs, wake a system call that waits every `LOOK_EVERY` seconds.
+
+    A signal that comes just before readline begins to wait would not be seen until the next key.
+    """
+    signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _answer(line: str, client: Client, environment: Environment) -> None:
