@@ -115,7 +115,7 @@ def test_a_worker_that_was_killed_is_missed_and_the_others_go_on() -> None:
         os.kill(division, signal.SIGKILL)
         wait_until(lambda: not alive([division]), "the worker has ended")
         terminal.press("8/2 2+3\n")
-        terminal.wait_for("8/2: the division worker does not answer\n2+3 = 5\n")
+        terminal.wait_for("8/2: the division worker does not answer\n2+3 = 5\n> ")
         terminal.press("\x04")
         assert terminal.wait() == 0
 
