@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) src/geartrain/server/connection.py src/geartrain/journal/table.py
+HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) src/geartrain/server/connection.py src/geartrain/journal/table.py src/geartrain/journal/packed.py
 SOURCES := $(shell find src/geartrain -type f -not -name '*.pyc')
 # With a C compiler the hot path runs compiled, without one the same files run as they are.
 CC_FOUND := $(shell command -v cc)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-HOT = ("wire/*.py", "broker/*.py", "server/connection.py", "journal/table.py")
+HOT = ("wire/*.py", "broker/*.py", "server/connection.py", "journal/table.py", "journal/packed.py")
 
 
 def compiled() -> list[Extension]:

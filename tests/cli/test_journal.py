@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,13 +43,6 @@ def write(path: str, jobs: list[object], documents: list[tuple[str, str, bytes]]
     file.open()
     file.write(batch(jobs, documents=documents))  # type: ignore[arg-type]
     file.close()
-
-
-def rows_of(path: str) -> Iterator[bytes]:
-    with sqlite3.connect(path) as connection:
-        for (workload,) in connection.execute("SELECT workload FROM job"):
-            yield workload
-    connection.close()
 
 
 def damage(path: str, needle: bytes) -> None:
@@ -210,7 +202,7 @@ def test_all_jobs_of_a_gearmand_queue_run_after_one_command(tmp_path: Path) -> N
         worker.grab_nothing()
     assert set(found) == expected
     assert len(found) == len(expected)
-    assert list(rows_of(journal)) == [b"later"]
+    assert [record.workload for record in contents(journal)[0]] == [b"later"]
 
 
 def test_a_queue_in_another_database_is_read_through_sqlalchemy(tmp_path: Path) -> None:

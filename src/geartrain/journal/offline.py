@@ -18,6 +18,7 @@ from . import table
 from .file import JournalFile, connect_to_read, inspect, paths_of, read
 from .gearmand import QueuedJob
 from .lock import holder
+from .packed import unpack
 from .troubles import trouble
 
 AT_ONCE: Final = 1000
@@ -72,16 +73,14 @@ def summarize(path: str, wall: float) -> Summary:
             free * page,
             holder(path),
         )
-        rows = connection.execute(
-            "SELECT function, state, due > ?, count(*), sum(length(workload)), min(queued_at) FROM job "
-            "GROUP BY 1, 2, 3",
-            (wall,),
-        )
-        for function, state, is_delayed, count, size, oldest in rows:
-            counts = found.functions.setdefault(function, {"queued": 0, "delayed": 0, "dead": 0, "bytes": 0})
-            counts["dead" if state == DEAD else "delayed" if is_delayed else "queued"] += count
-            counts["bytes"] += size
-            found.oldest = min(found.oldest or oldest, oldest)
+        for job in everything(connection, path, skip_damaged=True):
+            if isinstance(job, JobRecord):
+                counts = found.functions.setdefault(
+                    job.function, {"queued": 0, "delayed": 0, "dead": 0, "bytes": 0}
+                )
+                counts["dead" if job.state == DEAD else "delayed" if job.due > wall else "queued"] += 1
+                counts["bytes"] += len(job.workload)
+                found.oldest = min(found.oldest or job.queued_at, job.queued_at)
         found.documents = dict(
             connection.execute("SELECT kind, count(*) FROM document WHERE kind != 'server' GROUP BY kind")
         )
@@ -155,7 +154,7 @@ def _salvage(connection: sqlite3.Connection) -> Iterator[JobRecord | str]:
         if not rows:
             return
         for row in rows:
-            yield JobRecord._make(row[:-1]) if table.is_whole(row) else f"job {row[0]} is damaged"
+            yield unpack(*row) or f"job {row[0]} is damaged"
         after = rows[-1][0]
 
 
@@ -173,7 +172,7 @@ def _one_by_one(connection: sqlite3.Connection, after: int) -> list[JobRecord | 
     with contextlib.suppress(sqlite3.DatabaseError):
         while row := connection.execute(f"{table.SELECT_AFTER} LIMIT 1", (after,)).fetchone():
             after = row[0]
-            found.append(JobRecord._make(row[:-1]) if table.is_whole(row) else f"job {after} is damaged")
+            found.append(unpack(*row) or f"job {after} is damaged")
     return found
 
 

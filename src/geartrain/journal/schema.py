@@ -14,7 +14,8 @@ To change the format:
    every version and expects its jobs.
 4. Say in the changelog that older releases will refuse the file.
 
-Columns are only ever added behind the others, and `table.py` names every column that it reads or writes.
+Columns are only ever added behind the others, and `table.py` names every column that it reads or writes. What
+`packed.py` packs changes with the version too.
 """
 
 from __future__ import annotations
@@ -29,21 +30,9 @@ APPLICATION_ID: Final = 0x47547231
 VERSION: Final = 1
 """The version of the format that this release writes."""
 
-# Functions, uniques and workloads are bytes. The checksum covers all the other columns of its row.
+# What is packed says `packed.py`. The checksums cover all that a row holds.
 _CREATE: Final = (
-    """CREATE TABLE job (
-        number INTEGER PRIMARY KEY,
-        function BLOB NOT NULL,
-        unique_key BLOB NOT NULL,
-        workload BLOB NOT NULL,
-        priority INTEGER NOT NULL,
-        due REAL NOT NULL,
-        reducer BLOB NOT NULL,
-        state INTEGER NOT NULL,
-        history BLOB NOT NULL,
-        queued_at REAL NOT NULL,
-        checksum INTEGER NOT NULL
-    )""",
+    "CREATE TABLE job (number INTEGER PRIMARY KEY, packed BLOB NOT NULL, checksum INTEGER NOT NULL)",
     """CREATE TABLE document (
         kind TEXT, key TEXT, value BLOB NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID""",

@@ -11,23 +11,20 @@ import json
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from struct import Struct
 from typing import Any, Final
 from zlib import crc32
 
 from ..broker.records import DEAD, Document, JobRecord
 from ..errors import JournalError
+from .packed import pack, unpack
 
 MAX_BYTES: Final = 256 * 1024
 """Workload bytes of one statement. SQLite copies what is bound, and a cached statement keeps the copy."""
 READ_ROWS: Final = 4096
 """Rows that are read at once."""
 
-_COLUMNS: Final = (
-    "number, function, unique_key, workload, priority, due, reducer, state, history, queued_at, checksum"
-)
-_WIDTH: Final = 11
-_HEAD: Final = Struct("<qqdqd")
+_COLUMNS: Final = "number, packed, checksum"
+_WIDTH: Final = 3
 
 # The numbers of rows that there are statements for: a part of a batch is filled up to the next of them by
 # writing its last row again. So few statements serve all sizes, and they stay compiled.
@@ -43,10 +40,8 @@ _SIZES: Final = (
     1024,
 )
 _SAVE: Final = {
-    rows: f"INSERT OR REPLACE INTO job ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?,?)"] * rows)
-    for rows in _SIZES
+    rows: f"INSERT OR REPLACE INTO job ({_COLUMNS}) VALUES " + ",".join(["(?,?,?)"] * rows) for rows in _SIZES
 }
-_EMPTY: Final = bytearray()
 SELECT_AFTER: Final = f"SELECT {_COLUMNS} FROM job WHERE number > ? ORDER BY number"
 _END: Final = "DELETE FROM job WHERE number IN (SELECT value FROM json_each(?))"
 _PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value, checksum) VALUES (?, ?, ?, ?)"
@@ -60,15 +55,8 @@ STATEMENTS: Final = len(_SIZES) + 16
 """Statements that a connection should keep compiled."""
 
 
-def checksum(record: Sequence[Any]) -> int:
-    """What a row's checksum has to be. Any bit that flips in the file shows, wherever it is."""
-    number, function, unique, workload, priority, due, reducer, state, history, queued_at = record
-    head = _HEAD.pack(number, priority, due, state, queued_at)
-    return crc32(b"".join((head, function, unique, workload, reducer, history)))
-
-
 def checksum_of_document(kind: str, key: str, value: bytes) -> int:
-    """The same for a document."""
+    """What a document's checksum has to be. Any bit that flips in the file shows, wherever it is."""
     return crc32(b"\0".join((kind.encode(), key.encode("utf-8", "surrogatepass"), value)))
 
 
@@ -125,26 +113,9 @@ def _parts(saved: list[JobRecord]) -> Iterator[list[JobRecord]]:
 def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
     rows = _SIZES[bisect_left(_SIZES, len(part))]
     values: list[Any] = []
-    # The module looks long for an adapter of each `bytes` that it binds, and takes a `bytearray` as it is.
-    functions: dict[bytes, bytearray] = {}
     for record in part:
-        number, function, unique, workload, priority, due, reducer, state, history, queued_at = record
-        name = functions.get(function)
-        if name is None:
-            name = functions[function] = bytearray(function)
-        values += (
-            number,
-            name,
-            bytearray(unique),
-            bytearray(workload),
-            priority,
-            due,
-            bytearray(reducer) if reducer else _EMPTY,
-            state,
-            bytearray(history) if history else _EMPTY,
-            queued_at,
-            checksum(record),
-        )
+        packed = pack(record)
+        values += (record[0], packed, crc32(packed))
     values += values[-_WIDTH:] * (rows - len(part))
     connection.execute(_SAVE[rows], values)
 
@@ -161,7 +132,7 @@ def known(connection: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
 def one(connection: sqlite3.Connection, number: int) -> JobRecord | None:
     """The job of that number, if there is one."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE number = ?", (number,)).fetchone()
-    return None if row is None else JobRecord._make(row[:-1])
+    return None if row is None else unpack(*row)
 
 
 def select(connection: sqlite3.Connection) -> sqlite3.Cursor:
@@ -178,18 +149,12 @@ def fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
     """
     records = []
     for row in cursor.fetchmany(READ_ROWS):
-        if not is_whole(row):
-            raise JournalError(f"job {row[0]} in {path} is damaged: {ADVICE}")
-        records.append(JobRecord._make(row[:-1]))
+        number, packed, checksum = row
+        record = unpack(number, packed, checksum)
+        if record is None:
+            raise JournalError(f"job {number} in {path} is damaged: {ADVICE}")
+        records.append(record)
     return records
-
-
-def is_whole(row: Sequence[Any]) -> bool:
-    """Whether a job's row is what was written."""
-    try:
-        return bool(checksum(row[:-1]) == row[-1])
-    except Exception:  # a value of a wrong type or size
-        return False
 
 
 def is_document_whole(row: Sequence[Any]) -> bool:
@@ -217,13 +182,13 @@ def numbers_and_uniques(connection: sqlite3.Connection) -> tuple[set[int], set[t
     """Of all jobs the numbers, and of those that are not dead what they coalesce by, see `coalesces_by`."""
     numbers: set[int] = set()
     uniques: set[tuple[bytes, bytes]] = set()
-    for number, function, unique, state, workload in connection.execute(
-        "SELECT number, function, unique_key, state, iif(unique_key = x'2d', workload, x'') FROM job"
-    ):
-        numbers.add(number)
-        key = coalesces_by(function, unique, workload)
-        if key is not None and state != DEAD:
-            uniques.add(key)
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM job"):
+        numbers.add(row[0])
+        record = unpack(*row)
+        if record is not None and record.state != DEAD:
+            key = coalesces_by(record.function, record.unique, record.workload)
+            if key is not None:
+                uniques.add(key)
     return numbers, uniques
 
 
