@@ -200,7 +200,7 @@ class RawPeer:
         deadline = time.monotonic() + self.timeout
         rest = memoryview(data)
         while rest:
-            readable, writable, _ = select.select([self.socket], [self.socket], [], self._left(deadline))
+            readable, writable = _ready(self.socket, select.POLLIN | select.POLLOUT, self._left(deadline))
             if readable:
                 self._read()
                 if self._closed:
@@ -242,7 +242,7 @@ class RawPeer:
         packets: list[Received] = []
         while True:
             while not self._closed and not self._received:
-                if not select.select([self.socket], [], [], self._left(deadline))[0]:
+                if not any(_ready(self.socket, select.POLLIN, self._left(deadline))):
                     raise WireMismatchError(f"the server kept the connection open for {self.timeout:g} s")
                 self._read()
             if not self._received:
@@ -394,7 +394,7 @@ class RawPeer:
                 raise WireMismatchError(
                     f"the server closed the connection instead of sending {what}{self._rest()}"
                 )
-            if not select.select([self.socket], [], [], self._left(deadline))[0]:
+            if not any(_ready(self.socket, select.POLLIN, self._left(deadline))):
                 raise WireMismatchError(f"{what} did not come in time{self._rest()}")
             self._read()
 
@@ -419,6 +419,15 @@ class RawPeer:
     @staticmethod
     def _left(deadline: float) -> float:
         return max(deadline - time.monotonic(), 0.0)
+
+
+def _ready(connection: socket.socket, events: int, timeout: float) -> tuple[bool, bool]:
+    """Wait until a socket is ready; returns whether it can be read and written."""
+    # Not select(), which knows no descriptor past 1023, and some tests hold thousands.
+    poll = select.poll()
+    poll.register(connection, events)
+    found = dict(poll.poll(timeout * 1000)).get(connection.fileno(), 0)
+    return bool(found & ~select.POLLOUT), bool(found & select.POLLOUT)
 
 
 def _bytes(argument: Argument) -> bytes:
