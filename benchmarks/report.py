@@ -12,7 +12,7 @@ from .scenarios import CORE
 FLAT: Final = {
     "functions on the server": "functions that the server knows",
     "abilities of each worker": "functions that each worker announced",
-    "sleeping workers": "workers asleep beside the one that works",
+    "sleeping workers": "other workers, asleep",
     "queued jobs": "jobs queued meanwhile that nobody takes",
     "idle connections": "connections open meanwhile",
     "bytes of a workload": "bytes of a workload",
