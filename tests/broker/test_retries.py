@@ -200,3 +200,15 @@ def test_the_dead_are_queued_again_with_all_attempts_or_dropped(stage: Stage, cl
     assert client.ask("outcome", handles[0].encode())["attempts"] == 0
     assert client.ask("dead.requeue", {"all": True}) == {"requeued": 2}
     assert len(stage.broker.jobs) == 3
+
+
+def test_an_old_job_that_is_written_again_takes_no_number_back(stage: Stage, client: Connection) -> None:
+    client.ask("function.set", {"function": "f", "max_attempts": 9, "retry": "fail"})
+    client.submit(b"f", b"old")
+    stage.restart()
+    stage.connect().submit(b"f", b"newer")
+    reserved = int(stage.documents["server", "numbers"])
+    stage.restart()
+    fail(stage.worker(b"f"))  # the old one
+    stage.commit()
+    assert int(stage.documents["server", "numbers"]) >= reserved

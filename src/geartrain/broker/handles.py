@@ -61,6 +61,11 @@ class Handles:
         self._next_number = number + 1
         return number
 
+    @property
+    def following(self) -> int:
+        """The number that will be given out next."""
+        return self._next_number
+
     def skip(self, number: int) -> None:
         """A job of an earlier run has this number; give out larger ones only."""
         if number >= self._next_number:

@@ -69,8 +69,9 @@ class Ledger:
         if not job.serial:
             job.serial = batch.serial
         number = job.number
-        if number >= self._reserved:
-            self._reserved = number + RESERVE
+        # By what was given out, not by this job's number: it may be one of an earlier run.
+        if self._handles.following > self._reserved:
+            self._reserved = self._handles.following + RESERVE
             batch.documents[NUMBERS] = b"%d" % self._reserved
         batch.jobs[number] = job
         batch.saved[number] = JobRecord(
