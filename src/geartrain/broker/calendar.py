@@ -41,6 +41,8 @@ class Calendar:
                 taken.append(job)
             else:
                 self._crossed_out -= 1
+        if taken:
+            self._sweep()
         return taken
 
     def cross_out(self, job: Job) -> None:
@@ -48,7 +50,12 @@ class Calendar:
         job.due = 0.0
         job.workload = b""
         self._crossed_out += 1
-        if self._crossed_out > 100 + len(self._entries) // 2:
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Take out what is crossed out, if that is much of what there is, or all."""
+        count = len(self._entries)
+        if self._crossed_out > 100 + count // 2 or self._crossed_out == count > 0:
             self._crossed_out = 0
             self._entries = [entry for entry in self._entries if entry[2].due]
             heapify(self._entries)
