@@ -58,7 +58,7 @@ class Stage:
 
     def connect(self) -> tuple[Nowhere, Callable[[bytes], None]]:
         transport = Nowhere()
-        connection = Connection(self.server)
+        connection = Connection(self.server, "127.0.0.1")
         connection.connection_made(cast(asyncio.Transport, transport))
         return transport, connection.data_received
 
