@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geartrain.errors import LineTooLongError, PacketTooLargeError, ProtocolError
@@ -13,6 +13,7 @@ from geartrain.wire import packets as p
 from geartrain.wire.codec import arguments, request, response
 from geartrain.wire.parser import Parser
 
+at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TYPES = sorted(type for type in p.PACKETS if p.PACKETS[type].request)
 bodies = st.binary(max_size=200)
 # A CR before the LF belongs to a line's end.
@@ -28,6 +29,7 @@ def encoded(packets: list[tuple[int, bytes]], end: bytes) -> bytes:
     return b"".join(body + end if type == p.TEXT else request(type, body) for type, body in packets)
 
 
+@at_any_speed
 @given(
     packets=sessions, cuts=st.lists(st.integers(0, 3000), max_size=30), end=st.sampled_from([b"\n", b"\r\n"])
 )
@@ -42,6 +44,7 @@ def test_any_packets_and_lines_split_at_any_bytes_come_out_as_they_went_in(
     assert parser.idle
 
 
+@at_any_speed
 @given(packets=sessions)
 def test_packets_come_out_as_they_went_in_a_byte_at_a_time(packets: list[tuple[int, bytes]]) -> None:
     data = encoded(packets, b"\n")
@@ -49,6 +52,7 @@ def test_packets_come_out_as_they_went_in_a_byte_at_a_time(packets: list[tuple[i
     assert [packet for at in range(len(data)) for packet in parser.feed(data[at : at + 1])] == packets
 
 
+@at_any_speed
 @given(data=st.data(), type=st.sampled_from(sorted(p.PACKETS)))
 def test_arguments_are_cut_as_they_were_joined(data: st.DataObject, type: int) -> None:
     count = len(p.PACKETS[type].arguments)
@@ -58,12 +62,14 @@ def test_arguments_are_cut_as_they_were_joined(data: st.DataObject, type: int) -
     assert arguments(type, b"\0".join(given_)) == given_
 
 
+@at_any_speed
 @given(type=st.sampled_from(sorted(p.PACKETS)), body=bodies)
 def test_responses_are_read_by_clients_and_wrong_way_packets_are_told_apart(type: int, body: bytes) -> None:
     assert Parser(p.RESPONSE).feed(response(type, body)) == [(type, body)]
     assert Parser(p.REQUEST).feed(response(type, body)) == [(p.WRONG_WAY, body)]
 
 
+@at_any_speed
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_packets_lines_or_a_protocol_error(data: bytes) -> None:
     parser = Parser(p.REQUEST, 100, 50)
