@@ -35,7 +35,7 @@ def measure(scenario: Scenario, name: str, scale: float) -> dict[str, float]:
     arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     if name == "Gearman::Server":
         arguments.append("--plain")
-    with running(name) as server:
+    with running(name, scenario.env) as server:
         done = subprocess.run(
             [
                 *(PYTHON, "-P", "-m", "benchmarks.load", str(server.port), "--pid", str(server.pid)),

@@ -147,6 +147,7 @@ def _flat(results: Results, groups: list[str]) -> str:
 ![The cost of a job as the work grows](flat.png)
 
 {_table(rows)}
+Ten million queued jobs need `limits.job_bytes = 0` on our server, which refuses jobs beyond 2 GiB by default.
 {herd}"""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 GEARMAN: Final = ("geartrain", "gearmand")
@@ -22,6 +22,8 @@ class Scenario:
     x: float = 0.0
     fewer: dict[str, int] = field(default_factory=dict)
     """Jobs for servers that would take too long over `jobs`."""
+    env: dict[str, str] = field(default_factory=dict)
+    """What differs from our server's defaults."""
 
     @property
     def key(self) -> str:
@@ -88,7 +90,7 @@ FLAT: Final = [
     *_flat("functions on the server", "functions", (1, 10, 100, 1_000, 10_000)),
     *_flat("abilities of each worker", "abilities", (1, 10, 100, 1_000)),
     *_flat("queued jobs", "queued", (1, 1_000, 100_000, 1_000_000)),
-    *_flat("idle connections", "idle", (1, 10, 100, 1_000, 9_000)),
+    *_flat("idle connections", "idle", (1, 10, 100, 1_000, 10_000)),
 ]
 
 SLEEPERS: Final = [
@@ -101,10 +103,14 @@ SLEEPERS: Final = [
         x=count,
         fewer={"gearmand": max(100, 10_000 // max(1, count // 10))},
     )
-    for count in (1, 10, 100, 1_000, 2_000, 9_000)
+    for count in (1, 10, 100, 1_000, 2_000, 10_000)
 ]
 
-HUGE: Final = _flat("queued jobs", "queued", (10_000_000,))
+# By default our server refuses jobs beyond 2 GiB.
+HUGE: Final = [
+    replace(scenario, env={"GEARTRAIN_LIMITS_JOB_BYTES": "0"})
+    for scenario in _flat("queued jobs", "queued", (10_000_000,))
+]
 
 SIZES: Final = [
     Scenario(

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +122,7 @@ class Running:
 
 
 @contextmanager
-def running(name: str) -> Iterator[Running]:
+def running(name: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Start a server on a free port with an empty folder, and stop it when the block ends.
 
     Raises:
@@ -136,7 +136,7 @@ def running(name: str) -> Iterator[Running]:
         process = subprocess.Popen(
             server.command(port, Path(folder)),
             cwd=folder,
-            env=os.environ | server.env,
+            env=os.environ | server.env | (env or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
