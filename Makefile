@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) src/geartrain/server/connection.py src/geartrain/journal/table.py src/geartrain/journal/packed.py
+HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) src/geartrain/server/connection.py \
+    $(addprefix src/geartrain/journal/,alive.py packed.py table.py)
 SOURCES := $(shell find src/geartrain -type f -not -name '*.pyc')
 # With a C compiler the hot path runs compiled, without one the same files run as they are.
 CC_FOUND := $(shell command -v cc)
@@ -18,7 +19,7 @@ demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four
 
 test: check $(COMPILED)  ## the checks, every test, and those of the hot path again in its compiled form
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
-	$(if $(CC_FOUND),$(AS_COMPILED) $(BIN)/pytest -q -n $(JOBS) tests/wire tests/broker tests/simulation tests/server)
+	$(if $(CC_FOUND),$(AS_COMPILED) $(BIN)/pytest -q -n $(JOBS) tests/wire tests/broker tests/journal tests/simulation tests/server)
 
 check: $(VENV)/ready  ## style, types and the import arrows of docs/architecture.md
 	$(BIN)/ruff check .

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-HOT = ("wire/*.py", "broker/*.py", "server/connection.py", "journal/table.py", "journal/packed.py")
+HOT = (
+    "wire/*.py",
+    "broker/*.py",
+    "server/connection.py",
+    "journal/alive.py",
+    "journal/table.py",
+    "journal/packed.py",
+)
 
 
 def compiled() -> list[Extension]:

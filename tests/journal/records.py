@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from geartrain.broker.records import QUEUED, Batch, Document, JobRecord
+from geartrain.broker.records import QUEUED, Batch, Document, JobRecord, NewJobs, Run
 from geartrain.journal import Journal, SqliteJournal
 
 
@@ -19,10 +19,18 @@ def batch(
     saved: Iterable[JobRecord] = (),
     ended: Iterable[int] = (),
     documents: Iterable[tuple[str, str, bytes | None]] = (),
+    new: Iterable[JobRecord] = (),
 ) -> Batch:
     """What one commit writes."""
     made = Batch(1)
-    made.saved = {record.number: record for record in saved}
+    records = list(new)
+    runs = [
+        Run(record.number, 1, record.function, record.priority, record.reducer, 0.0) for record in records
+    ]
+    made.new = NewJobs(runs, [record.unique for record in records], [record.workload for record in records])
+    # Only how many there are is asked for.
+    made.gathered = dict.fromkeys(range(len(records)))  # type: ignore[assignment]
+    made.again = {record.number: record for record in saved}
     made.ended = list(ended)
     made.documents = {(kind, key): value for kind, key, value in documents}
     return made

@@ -34,19 +34,26 @@ async def _work(journal: SqliteJournal, disk: Disk, chance: random.Random) -> li
     states = [dict(state)]
     number = 0
     for _ in range(COMMITS):
-        saved = [
+        new = [
             job(number := number + 1, chance.randbytes(chance.choice((10, 100, 3000, 20000))))
-            for _ in range(chance.randrange(8))
+            for _ in range(chance.choice((0, 3, 8, 30)))
         ]
+        number += chance.randrange(3)
         again = [
             record._replace(state=1, history=b"again")
             for record in chance.sample(list(state.values()), min(len(state), chance.randrange(3)))
         ]
-        ended = chance.sample(sorted(state), min(len(state), chance.randrange(8)))
-        saved += [record for record in again if record.number not in ended]
-        await journal.commit(batch(saved, ended))
+        # The oldest, as workers take them, or any.
+        some = chance.choice((0, 3, 20))
+        ended = (
+            sorted(state)[:some]
+            if chance.random() < 0.5
+            else chance.sample(sorted(state), min(len(state), some))
+        )
+        saved = [record for record in again if record.number not in ended]
+        await journal.commit(batch(saved, ended, new=new))
         disk.mark()
-        state.update({record.number: record for record in saved})
+        state.update({record.number: record for record in [*new, *saved]})
         for gone in ended:
             del state[gone]
         states.append(dict(state))

@@ -13,7 +13,7 @@ from ..wire import packets as p
 from ..wire.codec import response
 from .handles import Handles
 from .outbox import Outboxes
-from .records import Batch, Document, JobRecord
+from .records import Batch, Document, JobRecord, columns
 from .results import COMPLETE, EXCEPTION
 from .state import Job, Peer
 
@@ -51,6 +51,8 @@ class Ledger:
         self._ended = 0
         # Numbers below this one are never given out again, whatever the clock says at the next start.
         self._reserved = 0
+        # The largest number of a job that was written as a new one.
+        self._newest = -1
         # How often something was given to a batch to write.
         self.changes = 0
 
@@ -66,15 +68,21 @@ class Ledger:
             return
         batch = self._gathering
         self.changes += 1
-        if not job.serial:
-            job.serial = batch.serial
         number = job.number
         # By what was given out, not by this job's number: it may be one of an earlier run.
         if self._handles.following > self._reserved:
             self._reserved = self._handles.following + RESERVE
             batch.documents[NUMBERS] = b"%d" % self._reserved
+        if not job.serial:
+            job.serial = batch.serial
+            if number > self._newest and not (state or history or job.due):
+                self._newest = number
+                batch.gathered[number] = job
+                return
+        elif job.serial == batch.serial:
+            batch.gathered.pop(number, None)
         batch.jobs[number] = job
-        batch.saved[number] = JobRecord(
+        batch.again[number] = JobRecord(
             number,
             job.function.name,
             job.unique,
@@ -105,11 +113,13 @@ class Ledger:
             return
         batch = self._gathering
         number = job.number
-        if batch.saved.pop(number, None) is not None:
+        if batch.again.pop(number, None) is not None:
             del batch.jobs[number]
         if job.serial < batch.serial:
             self.changes += 1
             batch.ended.append(number)
+        else:
+            batch.gathered.pop(number, None)
         job.serial = 0
 
     def acknowledge(self, peer: Peer, job: Job) -> None:
@@ -139,6 +149,7 @@ class Ledger:
     def take(self) -> Batch:
         """Hand out the batch that gathered. Exactly one of `committed` and `refused` must follow."""
         batch = self._in_flight = self._gathering
+        batch.new = columns(batch.gathered.values())
         self._gathering = Batch(batch.serial + 1)
         return batch
 
@@ -161,16 +172,15 @@ class Ledger:
         refused: list[Job] = []
         answers: dict[bytes, bytes] = {}
         error = response(p.ERROR, b"QUEUE_ERROR\0" + reason)
-        for number, record in batch.saved.items():
-            job = batch.jobs[number]
+        for number, job in [*batch.gathered.items(), *batch.jobs.items()]:
             if job.serial == batch.serial:
                 job.serial = 0
-                if gathering.saved.pop(number, None) is not None:
+                if gathering.again.pop(number, None) is not None:
                     del gathering.jobs[number]
                 refused.append(job)
                 answers[response(p.JOB_CREATED, job.handle)] = error
-            elif job.serial and number not in gathering.saved:
-                gathering.saved[number] = record
+            elif job.serial and number in batch.again and number not in gathering.again:
+                gathering.again[number] = batch.again[number]
                 gathering.jobs[number] = job
             # A job without a serial ended meanwhile, so its acknowledgement tells the truth.
         gathering.ended += batch.ended

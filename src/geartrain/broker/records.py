@@ -5,10 +5,10 @@ A batch is written as a whole or not at all. While one is being written the next
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from .state import Job, Peer
+from .state import Job, Peer
 
 QUEUED: Final = 0
 """A job that is to run, now or at its time."""
@@ -43,16 +43,92 @@ class Document(NamedTuple):
     value: bytes
 
 
+class Run(NamedTuple):
+    """Jobs whose numbers follow one another, and that differ in nothing but unique and workload."""
+
+    first: int
+    length: int
+    function: bytes
+    priority: int
+    reducer: bytes
+    queued_at: float
+
+
+class NewJobs:
+    """Jobs that may run at once and that no journal has seen, in the order of their numbers.
+
+    These are larger than those of all new jobs before. They are kept as columns, since a tuple for each would
+    cost more than all else that is done for them.
+    """
+
+    def __init__(self, runs: list[Run], uniques: list[bytes], workloads: list[bytes]) -> None:
+        self.runs = runs
+        self.uniques = uniques
+        self.workloads = workloads
+
+    def records(self) -> list[JobRecord]:
+        """The jobs one by one."""
+        found: list[JobRecord] = []
+        at = 0
+        for first, count, function, priority, reducer, queued_at in self.runs:
+            for number in range(first, first + count):
+                unique = self.uniques[at]
+                workload = self.workloads[at]
+                found.append(
+                    JobRecord(
+                        number, function, unique, workload, priority, 0.0, reducer, QUEUED, b"", queued_at
+                    )
+                )
+                at += 1
+        return found
+
+
+def columns(jobs: Iterable[Job]) -> NewJobs:
+    """Jobs as they are now, in the order of their numbers."""
+    runs: list[Run] = []
+    uniques: list[bytes] = []
+    workloads: list[bytes] = []
+    head: Job | None = None
+    count = 0
+    for job in jobs:
+        if (
+            head is None
+            or job.number != head.number + count
+            or job.function is not head.function
+            or job.priority != head.priority
+            or job.queued_at != head.queued_at
+            or job.reducer != head.reducer
+        ):
+            if head is not None:
+                runs.append(_run(head, count))
+            head = job
+            count = 0
+        count += 1
+        uniques.append(job.unique)
+        workloads.append(job.workload)
+    if head is not None:
+        runs.append(_run(head, count))
+    return NewJobs(runs, uniques, workloads)
+
+
+def _run(head: Job, count: int) -> Run:
+    return Run(head.number, count, head.function.name, head.priority, head.reducer, head.queued_at)
+
+
 class Batch:
     """What one commit writes: jobs to save (new or again), jobs that ended, documents to put or remove."""
 
     def __init__(self, serial: int) -> None:
         self.serial = serial
-        self.saved: dict[int, JobRecord] = {}
+        # Jobs that are written for the first time: those that gather, and how they were when it was taken.
+        self.gathered: dict[int, Job] = {}
+        self.new = NewJobs([], [], [])
+        # Jobs that were written before, or come out of the order of their numbers; and the jobs behind them.
+        self.again: dict[int, JobRecord] = {}
+        self.jobs: dict[int, Job] = {}
         self.ended: list[int] = []
         self.documents: dict[tuple[str, str], bytes | None] = {}
-        # The jobs behind `saved`, and the peers that are told nothing more until the commit is done.
-        self.jobs: dict[int, Job] = {}
+        # The peers that are told nothing more until the commit is done.
         self.peers: dict[Peer, None] = {}
         # Jobs of the server's own functions that end once the batch is durable: whose, handle, result.
         self.answers: list[tuple[Peer, bytes, bytes]] = []
@@ -60,4 +136,9 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write. Peers may still wait: for jobs that ended meanwhile."""
-        return not (self.saved or self.ended or self.documents)
+        return not (self.gathered or self.again or self.ended or self.documents)
+
+    @property
+    def saved(self) -> dict[int, JobRecord]:
+        """Every job that is saved, new or again, by number; once the batch was taken."""
+        return {record.number: record for record in self.new.records()} | self.again

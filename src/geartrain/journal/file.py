@@ -15,6 +15,7 @@ from typing import Final
 from ..broker.records import Batch, Document, JobRecord
 from ..errors import JournalError
 from . import schema, table
+from .alive import Alive
 from .lock import Lock
 from .room import Ballast
 from .troubles import code_of, damaged, full, is_full, trouble
@@ -50,6 +51,7 @@ class JournalFile:
         self._lock = Lock(self.path)
         self._ballast = Ballast(self.path)
         self._connection: sqlite3.Connection | None = None
+        self._alive = Alive()
         # Whether the last write failed in a way that a new connection may mend.
         self._is_suspect = False
         # The database and its write-ahead log as they were when they were opened.
@@ -80,6 +82,7 @@ class JournalFile:
             try:
                 schema.migrate(connection, version)
                 _check(connection, self.path)
+                self._alive = table.load(connection, self.path)
             except BaseException:
                 connection.close()
                 raise
@@ -129,14 +132,16 @@ class JournalFile:
     def contents(self) -> tuple[set[int], set[tuple[bytes, bytes]], set[tuple[str, str]]]:
         """Numbers of jobs, functions with uniques, and what documents are found by."""
         try:
-            return *table.numbers_and_uniques(self._open_connection), table.keys(self._open_connection)
+            return *table.numbers_and_uniques(self._open_connection, self.path), table.keys(
+                self._open_connection
+            )
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
 
     def job(self, number: int) -> JobRecord | None:
         """The job of that number, if there is one."""
         try:
-            return table.one(self._open_connection, number)
+            return table.one(self._open_connection, self._alive, number)
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
 
@@ -161,9 +166,9 @@ class JournalFile:
         try:
             if self._is_suspect:
                 self._reconnect()
-            if self._lay_ballast() and self._ballast.allows(table.size_of(batch.saved.values())):
+            if self._lay_ballast() and self._ballast.allows(table.size_of(batch)):
                 try:
-                    table.write(self._open_connection, batch.saved.values(), batch.ended, batch.documents)
+                    table.write(self._open_connection, self._alive, batch)
                     return
                 except sqlite3.Error as error:
                     if not is_full(error):
@@ -191,12 +196,12 @@ class JournalFile:
         connection = self._open_connection
         # A merged log is written from its beginning again, which takes no room.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        numbers = table.known(connection, batch.saved)
-        saved = [record for number, record in batch.saved.items() if number in numbers]
+        numbers = table.known(connection, self._alive, batch.again)
+        saved = [record for number, record in batch.again.items() if number in numbers]
         kept = table.keys(connection)
         documents = {key: value for key, value in batch.documents.items() if value is None or key in kept}
-        table.write(connection, saved, batch.ended, documents)
-        if len(saved) < len(batch.saved) or len(documents) < len(batch.documents):
+        table.write_owed(connection, self._alive, saved, batch.ended, documents)
+        if batch.new.workloads or len(saved) < len(batch.again) or len(documents) < len(batch.documents):
             raise full(self.path)
 
     def compact(self) -> None:
@@ -345,9 +350,7 @@ def read(connection: sqlite3.Connection, path: str) -> Generator[list[JobRecord]
         JournalError: it can't be read, or holds something that was not written.
     """
     try:
-        with contextlib.closing(table.select(connection)) as cursor:
-            while records := table.fetch(cursor, path):
-                yield records
+        yield from table.jobs(connection, path)
     except sqlite3.Error as error:
         raise trouble(path, error) from error
 
@@ -403,8 +406,15 @@ def _version_of(path: str, mode: str) -> int:
 
 
 def connect_to_read(path: str) -> sqlite3.Connection:
-    """A connection that changes nothing, also while a server writes."""
-    return _connect(path, "ro")
+    """A connection that changes nothing, also while a server writes, and sees the file as it is now."""
+    connection = _connect(path, "ro")
+    try:
+        schema.imitate(connection, schema.version_of(connection, path))
+        connection.execute("BEGIN")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:

@@ -6,10 +6,10 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from ..broker.ledger import NUMBERS
 from ..broker.records import DEAD, QUEUED, Batch, Document, JobRecord
@@ -122,57 +122,79 @@ def everything(
                 yield f"the {row[0]} {row[1]!r} is damaged"
     except sqlite3.DatabaseError as error:
         yield f"documents can't be read: {error}"
-    yield from _salvage(connection)
+    yield from _salvage(connection, "job", table.SELECT_AFTER, _one)
+    yield from _salvage(connection, "batch", table.SELECT_BATCHES_AFTER, _together)
 
 
-def _salvage(connection: sqlite3.Connection) -> Iterator[JobRecord | str]:
-    """Every job that can be read, whatever is broken between them."""
+def _one(row: tuple[Any, ...]) -> list[JobRecord | str]:
+    return [unpack(*row) or f"job {row[0]} is damaged"]
+
+
+def _together(row: tuple[Any, ...]) -> list[JobRecord | str]:
+    found = table.unpack_row(row)
+    return [f"the batch of jobs from {row[0]} on is damaged"] if found is None else [*found]
+
+
+def _salvage(
+    connection: sqlite3.Connection,
+    name: str,
+    select: str,
+    unpacked: Callable[[tuple[Any, ...]], list[JobRecord | str]],
+) -> Iterator[JobRecord | str]:
+    """Every job of a table that can be read, whatever is broken between them.
+
+    Args:
+        name: what a row of it is, in a sentence.
+        select: its rows after a given one.
+        unpacked: the jobs of a row, or what is wrong with it.
+    """
     after = -(2**63)
     while True:
         try:
-            rows = connection.execute(f"{table.SELECT_AFTER} LIMIT {AT_ONCE}", (after,)).fetchall()
+            rows = connection.execute(f"{select} LIMIT {AT_ONCE}", (after,)).fetchall()
         except sqlite3.DatabaseError as error:
-            yield from (rows := _one_by_one(connection, after))
-            if rows and isinstance(rows[-1], JobRecord):
-                after = rows[-1].number
+            rows = _one_by_one(connection, select, after)
+            for row in rows:
+                yield from unpacked(row)
+                after = row[0]
             step = 1
-            while step < 2**62 and not _can_read(connection, after + step):
+            while step < 2**62 and not _can_read(connection, select, after + step):
                 step *= 2
             if step >= 2**62:
-                yield f"jobs after {after} can't be read: {error}"
+                yield f"each {name} after {after} can't be read: {error}"
                 return
             low, high = step // 2, step
             while high - low > 1:
                 middle = (low + high) // 2
-                if _can_read(connection, after + middle):
+                if _can_read(connection, select, after + middle):
                     high = middle
                 else:
                     low = middle
-            yield f"jobs from {after + 1} to {after + high} can't be read: {error}"
+            yield f"each {name} from {after + 1} to {after + high} can't be read: {error}"
             after += high
             continue
         if not rows:
             return
         for row in rows:
-            yield unpack(*row) or f"job {row[0]} is damaged"
+            yield from unpacked(row)
         after = rows[-1][0]
 
 
-def _can_read(connection: sqlite3.Connection, after: int) -> bool:
+def _can_read(connection: sqlite3.Connection, select: str, after: int) -> bool:
     try:
-        connection.execute(f"{table.SELECT_AFTER} LIMIT 1", (after,)).fetchall()
+        connection.execute(f"{select} LIMIT 1", (after,)).fetchall()
     except sqlite3.DatabaseError:
         return False
     return True
 
 
-def _one_by_one(connection: sqlite3.Connection, after: int) -> list[JobRecord | str]:
-    """The jobs up to the first that can't be read."""
-    found: list[JobRecord | str] = []
+def _one_by_one(connection: sqlite3.Connection, select: str, after: int) -> list[tuple[Any, ...]]:
+    """The rows up to the first that can't be read."""
+    found: list[tuple[Any, ...]] = []
     with contextlib.suppress(sqlite3.DatabaseError):
-        while row := connection.execute(f"{table.SELECT_AFTER} LIMIT 1", (after,)).fetchone():
+        while row := connection.execute(f"{select} LIMIT 1", (after,)).fetchone():
             after = row[0]
-            found.append(unpack(*row) or f"job {after} is damaged")
+            found.append(row)
     return found
 
 
@@ -216,7 +238,7 @@ def take_over(path: str, source: Iterable[Document | JobRecord | QueuedJob]) -> 
                     record = found
                     is_present = False
                     if record.number in numbers:
-                        other = batch.saved.get(record.number) or file.job(record.number)
+                        other = batch.again.get(record.number) or file.job(record.number)
                         is_present = other is not None and other[1:4] == record[1:4]
                         record = record._replace(number=following)
                 else:
@@ -230,7 +252,7 @@ def take_over(path: str, source: Iterable[Document | JobRecord | QueuedJob]) -> 
                     continue
                 numbers.add(record.number)
                 following = max(following, record.number) + 1
-                batch.saved[record.number] = record
+                batch.again[record.number] = record
                 taken += 1
             if not batch.is_empty:
                 file.write(batch)

@@ -1,6 +1,8 @@
-"""The journal's file format: two tables in a SQLite database that says what it is.
+"""The journal's file format: four tables in a SQLite database that says what it is.
 
-    job        one row for each background job that has not ended
+    job        a background job that has not ended
+    batch      background jobs that came together and were not written again since, by their first number
+    gone       which of a batch's jobs have ended, or were written again and are in `job`: a bit each
     document   small things to keep that are not jobs, by kind and key
 
 The file is known by its `application_id`; `user_version` is the format's version.
@@ -27,18 +29,25 @@ from ..errors import JournalError
 
 APPLICATION_ID: Final = 0x47547231
 """What a journal has at byte 68: `GTr1`."""
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the format that this release writes."""
 
 # What is packed says `packed.py`. The checksums cover all that a row holds.
+_BATCHES: Final = (
+    """CREATE TABLE batch (
+        first INTEGER PRIMARY KEY, runs BLOB NOT NULL, jobs BLOB NOT NULL, checksum INTEGER NOT NULL
+    )""",
+    "CREATE TABLE gone (first INTEGER PRIMARY KEY, bits BLOB NOT NULL, checksum INTEGER NOT NULL)",
+)
 _CREATE: Final = (
     "CREATE TABLE job (number INTEGER PRIMARY KEY, packed BLOB NOT NULL, checksum INTEGER NOT NULL)",
     """CREATE TABLE document (
         kind TEXT, key TEXT, value BLOB NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID""",
+    *_BATCHES,
 )
 
-_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ()
+_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_BATCHES,)
 
 
 def version_of(connection: sqlite3.Connection, path: str) -> int:
@@ -69,7 +78,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring a file from the given version to the newest, in one transaction."""
     if version == VERSION:
         return
-    statements = _CREATE if version == 0 else tuple(s for step in _MIGRATIONS[version - 1 :] for s in step)
+    statements = _CREATE if version == 0 else _steps(version)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in statements:
@@ -81,3 +90,14 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def imitate(connection: sqlite3.Connection, version: int) -> None:
+    """Give a connection that may change nothing the tables that an older version lacks, as empty ones."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    for statement in _steps(version):
+        connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+
+
+def _steps(version: int) -> list[str]:
+    return [statement for step in _MIGRATIONS[version - 1 :] for statement in step]

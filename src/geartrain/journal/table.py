@@ -1,25 +1,26 @@
 """The journal's rows: how a batch is written with few statements, and how the jobs are read back.
 
 Few, because each statement's step gives up the interpreter's lock and has to wait for it again, up to
-`sys.getswitchinterval()` if the event loop is busy. A row each, as `executemany` does it, would make a commit
-of a hundred jobs wait a hundred times; here it waits four or five times, however many jobs there are.
+`sys.getswitchinterval()` if the event loop is busy. A commit of nothing but new jobs is one statement,
+however many they are. Of those that share a row, a small row beside it says which ended; when all did, both
+go.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 from zlib import crc32
 
-from ..broker.records import DEAD, Document, JobRecord
+from ..broker.records import DEAD, Batch, Document, JobRecord
 from ..errors import JournalError
-from .packed import pack, unpack
+from .alive import Alive
+from .packed import MAX_BYTES, Row, pack, pack_together, read_bits, unpack, unpack_together
 
-MAX_BYTES: Final = 256 * 1024
-"""Workload bytes of one statement. SQLite copies what is bound, and a cached statement keeps the copy."""
 READ_ROWS: Final = 4096
 """Rows that are read at once."""
 
@@ -44,6 +45,17 @@ _SAVE: Final = {
 }
 SELECT_AFTER: Final = f"SELECT {_COLUMNS} FROM job WHERE number > ? ORDER BY number"
 _END: Final = "DELETE FROM job WHERE number IN (SELECT value FROM json_each(?))"
+_ADD: Final = "INSERT OR REPLACE INTO batch (first, runs, jobs, checksum) VALUES (?, ?, ?, ?)"
+_MARK: Final = "INSERT OR REPLACE INTO gone (first, bits, checksum) VALUES (?, ?, ?)"
+_CLEAR: Final = (
+    "DELETE FROM batch WHERE first IN (SELECT value FROM json_each(?))",
+    "DELETE FROM gone WHERE first IN (SELECT value FROM json_each(?))",
+)
+_BATCHES: Final = (
+    "SELECT batch.first, runs, jobs, batch.checksum, bits, gone.checksum "
+    "FROM batch LEFT JOIN gone ON gone.first = batch.first"
+)
+SELECT_BATCHES_AFTER: Final = f"{_BATCHES} WHERE batch.first > ? ORDER BY batch.first"
 _PUT: Final = "INSERT OR REPLACE INTO document (kind, key, value, checksum) VALUES (?, ?, ?, ?)"
 _REMOVE: Final = "DELETE FROM document WHERE kind = ? AND key = ?"
 
@@ -60,44 +72,99 @@ def checksum_of_document(kind: str, key: str, value: bytes) -> int:
     return crc32(b"\0".join((kind.encode(), key.encode("utf-8", "surrogatepass"), value)))
 
 
-def write(
-    connection: sqlite3.Connection,
-    saved: Iterable[JobRecord],
-    ended: Sequence[int],
-    documents: Mapping[tuple[str, str], bytes | None],
-) -> None:
-    """Write all of it or nothing. It is durable when this returns.
+def write(connection: sqlite3.Connection, alive: Alive, batch: Batch) -> None:
+    """Write all of a batch or nothing. It is durable when this returns.
 
     Raises:
         sqlite3.Error: nothing was written; a transaction may still be open.
     """
-    parts = list(_parts(list(saved)))
-    if len(parts) == 1 and not ended and not documents:
-        _save(connection, parts[0])  # a statement alone is a transaction
+    rows, alone = pack_together(batch.new)
+    again = batch.again
+    if len(rows) == 1 and not (alone or again or batch.ended or batch.documents):
+        _add(connection, alive, rows)  # a statement alone is a transaction
         return
+    left, others = alive.without([*again, *batch.ended] if again else batch.ended)
+    alone += again.values()
     connection.execute("BEGIN IMMEDIATE")
-    for part in parts:
-        _save(connection, part)
+    for first, bits in left.items():
+        if bits and alive.is_sparse(first, bits):
+            # One old job does not hold the room of hundreds.
+            rest = _one_batch(connection, first, bits)
+            if rest is not None:
+                alone += rest
+                left[first] = 0
+    _write(connection, alone, others, left, batch.documents)
+    _add(connection, alive, rows)
+    connection.execute("COMMIT")
+    alive.update(left)
+
+
+def write_owed(
+    connection: sqlite3.Connection,
+    alive: Alive,
+    saved: list[JobRecord],
+    ended: list[int],
+    documents: Mapping[tuple[str, str], bytes | None],
+) -> None:
+    """Write what takes little room: about jobs and documents that are there.
+
+    Raises:
+        sqlite3.Error: nothing was written; a transaction may still be open.
+    """
+    left, others = alive.without([*[record.number for record in saved], *ended])
+    connection.execute("BEGIN IMMEDIATE")
+    _write(connection, saved, others, left, documents)
+    connection.execute("COMMIT")
+    alive.update(left)
+
+
+def _write(
+    connection: sqlite3.Connection,
+    saved: list[JobRecord],
+    ended: list[int],
+    left: Mapping[int, int],
+    documents: Mapping[tuple[str, str], bytes | None],
+) -> None:
     if ended:
         connection.execute(_END, (json.dumps(ended),))
+    for part in _parts(saved):
+        _save(connection, part)
+    done: list[int] = []
+    for first, bits in left.items():
+        if bits:
+            packed = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+            connection.execute(_MARK, (first, packed, checksum_of_bits(first, packed)))
+        else:
+            done.append(first)
+    if done:
+        for statement in _CLEAR:
+            connection.execute(statement, (json.dumps(done),))
     for (kind, key), value in documents.items():
         if value is None:
             connection.execute(_REMOVE, (kind, key))
         else:
             connection.execute(_PUT, (kind, key, value, checksum_of_document(kind, key, value)))
-    connection.execute("COMMIT")
 
 
-def size_of(saved: Iterable[JobRecord]) -> int:
+def _add(connection: sqlite3.Connection, alive: Alive, rows: list[Row]) -> None:
+    for first, runs, jobs, checksum, _ in rows:
+        connection.execute(_ADD, (first, runs, jobs, checksum))
+    for first, _, _, _, bits in rows:
+        alive.add(first, bits, bits)
+
+
+def checksum_of_bits(first: int, packed: bytes) -> int:
+    """What the checksum has to be of the bits that say which jobs of a batch are left."""
+    return crc32(packed, crc32(b"%d" % first))
+
+
+def size_of(batch: Batch) -> int:
     """The bytes of the jobs' workloads."""
-    return sum([len(record.workload) for record in saved])
+    size = sum([len(workload) for workload in batch.new.workloads])
+    return size + sum([len(record.workload) for record in batch.again.values()])
 
 
 def _parts(saved: list[JobRecord]) -> Iterator[list[JobRecord]]:
-    if len(saved) <= _SIZES[-1] and size_of(saved) <= MAX_BYTES:
-        if saved:
-            yield saved
-        return
     part: list[JobRecord] = []
     size = 0
     for record in saved:
@@ -107,7 +174,8 @@ def _parts(saved: list[JobRecord]) -> Iterator[list[JobRecord]]:
             part = []
             size = len(record.workload)
         part.append(record)
-    yield part
+    if part:
+        yield part
 
 
 def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
@@ -120,33 +188,115 @@ def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
     connection.execute(_SAVE[rows], values)
 
 
-def known(connection: sqlite3.Connection, numbers: Iterable[int]) -> set[int]:
+def known(connection: sqlite3.Connection, alive: Alive, numbers: Iterable[int]) -> set[int]:
     """Those of the numbers that a job is kept under."""
+    wanted = list(numbers)
     found = connection.execute(
-        "SELECT number FROM job WHERE number IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(numbers)),),
+        "SELECT number FROM job WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(wanted),)
     )
-    return {number for (number,) in found}
+    kept = {number for (number,) in found}
+    return kept | {number for number in wanted if alive.row_of(number) >= 0}
 
 
-def one(connection: sqlite3.Connection, number: int) -> JobRecord | None:
+def one(connection: sqlite3.Connection, alive: Alive, number: int) -> JobRecord | None:
     """The job of that number, if there is one."""
+    first = alive.row_of(number)
+    if first >= 0:
+        found = _one_batch(connection, first, 1 << (number - first))
+        return found[0] if found else None
     row = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE number = ?", (number,)).fetchone()
     return None if row is None else unpack(*row)
 
 
-def select(connection: sqlite3.Connection) -> sqlite3.Cursor:
-    """Every job, oldest first, to be read with `fetch`. Close the cursor before anything is written."""
-    return connection.execute(f"SELECT {_COLUMNS} FROM job ORDER BY number")
+def _one_batch(connection: sqlite3.Connection, first: int, bits: int) -> list[JobRecord] | None:
+    """Those jobs of a batch that `bits` says; None if it is damaged."""
+    row = connection.execute("SELECT runs, jobs, checksum FROM batch WHERE first = ?", (first,)).fetchone()
+    return None if row is None else unpack_together(first, row[0], row[1], row[2], bits)
 
 
-def fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
-    """The next jobs, some thousands; none when there are no more.
+def load(connection: sqlite3.Connection, path: str) -> Alive:
+    """Which jobs of the batches have not ended.
+
+    Raises:
+        JournalError: it can't be told, since what tells it is damaged.
+        sqlite3.Error: the file can't be read.
+    """
+    alive = Alive()
+    for first, runs, bits, checksum in connection.execute(
+        "SELECT batch.first, runs, bits, gone.checksum FROM batch LEFT JOIN gone ON gone.first = batch.first "
+        "ORDER BY batch.first"
+    ):
+        written = read_bits(first, runs)
+        left = None if written is None else _left(first, written, bits, checksum)
+        if written is None or left is None:
+            raise _batch_is_damaged(first, path)
+        alive.add(first, written, left)
+    return alive
+
+
+def _left(first: int, written: int, packed: Any, checksum: Any) -> int | None:
+    """The jobs of a batch that have not ended; None if what tells it is damaged."""
+    if packed is None and checksum is None:
+        return written
+    if not isinstance(packed, bytes) or checksum_of_bits(first, packed) != checksum:
+        return None
+    return int.from_bytes(packed, "little") & written
+
+
+def _batch_is_damaged(first: Any, path: str) -> JournalError:
+    return JournalError(f"the batch of jobs from {first} on in {path} is damaged: {ADVICE}")
+
+
+def unpack_row(row: Sequence[Any]) -> list[JobRecord] | None:
+    """The jobs of a row of `SELECT_BATCHES_AFTER` that have not ended; None if it is damaged."""
+    first, runs, jobs, checksum, bits, checksum_of_them = row
+    written = read_bits(first, runs)
+    left = None if written is None else _left(first, written, bits, checksum_of_them)
+    return None if left is None else unpack_together(first, runs, jobs, checksum, left)
+
+
+def jobs(connection: sqlite3.Connection, path: str) -> Iterator[list[JobRecord]]:
+    """Every job, oldest first, some thousands at a time. Nothing may be written meanwhile.
 
     Raises:
         JournalError: one of them is not what was written.
         sqlite3.Error: the file can't be read.
     """
+    number = itemgetter(0)
+    cursor = connection.execute(f"SELECT {_COLUMNS} FROM job ORDER BY number")
+    alone = _fetch(cursor, path)
+    found: list[JobRecord] = []
+    for row in connection.execute(f"{_BATCHES} ORDER BY batch.first"):
+        together = unpack_row(row)
+        if together is None:
+            raise _batch_is_damaged(row[0], path)
+        if not together:
+            continue
+        while alone and alone[-1].number < together[0].number:
+            found += alone
+            alone = _fetch(cursor, path)
+            if len(found) >= READ_ROWS:
+                yield found
+                found = []
+        last = together[-1].number
+        while alone and alone[0].number < last:
+            cut = bisect_right(alone, last, key=number)
+            together += alone[:cut]
+            alone = alone[cut:] or _fetch(cursor, path)
+        together.sort(key=number)
+        found += together
+        if len(found) >= READ_ROWS:
+            yield found
+            found = []
+    if found:
+        yield found
+    while alone:
+        yield alone
+        alone = _fetch(cursor, path)
+
+
+def _fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
+    """The next jobs that have rows of their own; none when there are no more."""
     records = []
     for row in cursor.fetchmany(READ_ROWS):
         number, packed, checksum = row
@@ -178,17 +328,23 @@ def documents(connection: sqlite3.Connection, path: str) -> list[Document]:
     return found
 
 
-def numbers_and_uniques(connection: sqlite3.Connection) -> tuple[set[int], set[tuple[bytes, bytes]]]:
-    """Of all jobs the numbers, and of those that are not dead what they coalesce by, see `coalesces_by`."""
+def numbers_and_uniques(
+    connection: sqlite3.Connection, path: str
+) -> tuple[set[int], set[tuple[bytes, bytes]]]:
+    """Of all jobs the numbers, and of those that are not dead what they coalesce by, see `coalesces_by`.
+
+    Raises:
+        JournalError: one of them is not what was written.
+    """
     numbers: set[int] = set()
     uniques: set[tuple[bytes, bytes]] = set()
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM job"):
-        numbers.add(row[0])
-        record = unpack(*row)
-        if record is not None and record.state != DEAD:
-            key = coalesces_by(record.function, record.unique, record.workload)
-            if key is not None:
-                uniques.add(key)
+    for records in jobs(connection, path):
+        for record in records:
+            numbers.add(record.number)
+            if record.state != DEAD:
+                key = coalesces_by(record.function, record.unique, record.workload)
+                if key is not None:
+                    uniques.add(key)
     return numbers, uniques
 
 
