@@ -117,6 +117,16 @@ def test_the_result_of_a_background_job_can_be_fetched_and_waited_for(server: Jo
     assert "no job or kept result" in unknown.err
 
 
+def test_whoever_waits_for_a_job_that_dies_is_told_where_its_attempts_are(server: JobServer) -> None:
+    assert run("function", "set", "f", "--max-attempts", "1", "--retry", "fail", server=server).code == 0
+    handle = run("submit", "f", "--background", server=server).out.strip()
+    with start("result", handle, "--wait", server=server) as waiting, server.connect() as worker:
+        worker.can_do("f")
+        worker.send(Packet.WORK_FAIL, worker.grab().handle)
+        assert waiting.wait() == 1
+        assert f"geartrain dead show {handle}" in waiting.stderr
+
+
 def test_a_server_that_is_not_ours_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geartrain.cli.asking.PATIENCE", 0.2)
     from geartrain.cli.asking import ask_one

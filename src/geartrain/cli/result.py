@@ -43,7 +43,9 @@ def result(
     found = _outcome(servers, handle)
     if wait and found["state"] not in ("complete", "fail", "exception", "dead", "unknown"):
         state, data = _end(found["server"], handle, timeout)
-        found["state"] = state
+        # A failure may be that of its last attempt; a dead job is still known.
+        later = _outcome([found["server"]], handle) if state == "fail" else {"state": state}
+        found["state"] = "dead" if later["state"] == "dead" else state
     else:
         data = base64.b64decode(found["data_base64"]) if "data_base64" in found else _data(found)
     if as_json:
@@ -103,7 +105,7 @@ def _explain(state: str, handle: str, data: bytes) -> None:
     sentences = {
         "fail": "it failed",
         "exception": f"it ended with an exception: {printable(data.decode('utf-8', 'replace'))}",
-        "dead": "its attempts are used up: see geartrain dead show",
+        "dead": f"its attempts are used up: geartrain dead show {handle} tells of each",
         "unknown": "no job or kept result has this handle",
     }
     fail(f"{handle}: {sentences.get(state, f'it is {state}, and --wait waits for its end')}", ExitCode.FAILED)

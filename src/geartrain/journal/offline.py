@@ -206,7 +206,9 @@ def compact(path: str) -> tuple[int, int]:
     """
     if not os.path.exists(path):
         raise JournalError(f"{path} does not exist: is it the path that the server was given?")
-    before = os.path.getsize(path)
+    # After a server that was killed, most of it may stand in the write-ahead log.
+    log = path + "-wal"
+    before = os.path.getsize(path) + (os.path.getsize(log) if os.path.exists(log) else 0)
     with _held(path) as file:
         file.compact()
     return before, os.path.getsize(path)
