@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 
-from tests.harness.processes import free_port
+from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet, RawPeer
 from tests.harness.servers import JobServer, gearmand_c, geartrain
 
@@ -51,6 +54,23 @@ def test_status_is_a_table_on_a_terminal_and_no_name_can_control_it(server: JobS
                 *("re\\x1b[31msize", "1", "0", "0"),
             ]
             assert "re\x1b" not in terminal.raw
+
+
+def test_status_says_that_a_servers_journal_fails(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with geartrain("--journal", f"sqlite:{path}") as server, server.connect() as peer:
+        queue(peer, "kept")
+        expected = "kept\t1\t0\t0\n"
+        assert run("status", server=server) == (0, expected, "")
+        with closing(sqlite3.connect(path, isolation_level=None)) as intruder:
+            intruder.execute("BEGIN IMMEDIATE")
+            peer.send(Packet.SUBMIT_JOB_BG, "kept", "", "")
+            peer.expect_error("QUEUE_ERROR")
+            code, out, err = run("status", server=server)
+            assert (code, out) == (0, expected)
+            assert f"{server.address}: the journal fails, and new background jobs are refused" in err
+            assert "locked by another program" in err
+        wait_until(lambda: run("status", server=server).err == "", "the journal works again")
 
 
 def test_status_tells_how_far_a_job_is(server: JobServer) -> None:

@@ -66,6 +66,18 @@ def test_functions_workers_version_and_pid_are_told(server: Any, shell: str) -> 
 
 
 @both_shells
+def test_a_journal_that_works_is_told_where_the_server_knows_the_command(server: Any, shell: str) -> None:
+    async def scenario() -> None:
+        if isinstance(server, RunningServer):
+            assert await ask(shell, server.address, "journal_trouble") == ""
+        else:
+            with pytest.raises(ServerError, match="UNKNOWN_COMMAND"):
+                await ask(shell, server.address, "journal_trouble")
+
+    asyncio.run(scenario())
+
+
+@both_shells
 def test_a_connection_serves_many_commands(server: Any, shell: str) -> None:
     async def scenario() -> None:
         if shell == "asyncio":

@@ -110,6 +110,8 @@ class Broker:
         self.closing = b""
         # The server ends: what its peers do from now on says nothing about their jobs.
         self.ended = False
+        # Why new background jobs can't be made durable now; empty if they can.
+        self.journal_trouble = ""
         # How much is logged, in gearmand's words, and who is told when a peer changes it.
         self.verbosity = b"INFO"
         self.on_verbosity: Callable[[bytes], None] | None = None

@@ -174,6 +174,13 @@ def _verbose(broker: Broker, words: list[bytes]) -> bytes:
     return b"OK " + broker.verbosity + b"\n"
 
 
+def _journal(broker: Broker, words: list[bytes]) -> bytes:
+    """`journal`, which gearmand has not: whether new background jobs can be kept, and why not."""
+    if not broker.journal_trouble:
+        return b"OK works\n"
+    return b"OK fails " + _shown(broker.journal_trouble.encode()) + b"\n"
+
+
 def _shutdown(broker: Broker, words: list[bytes]) -> bytes:
     if len(words) == 1:
         broker.shutdown = "now"
@@ -196,5 +203,6 @@ _COMMANDS: Final[dict[bytes, Callable[[Broker, list[bytes]], bytes]]] = {
     b"getpid": _get_pid,
     b"version": _version,
     b"verbose": _verbose,
+    b"journal": _journal,
     b"shutdown": _shutdown,
 }

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .exits import ExitCode, fail
+from ..errors import GeartrainError
+from .exits import ExitCode, complain, fail
 from .help import examples
 from .output import JsonOption, WatchOption, printable, repeat, show_json, show_table
 from .servers import ServerOption, ask_each, end_with, servers_of
 
 if TYPE_CHECKING:
-    from ..client import Client, JobStatus
+    from ..client import Admin, Client, JobStatus
 
 app = typer.Typer()
 
@@ -39,7 +40,7 @@ def status(
     """Show what each function has waiting and running, and how many workers; or how far one job is.
 
     In a pipe each function is a line of FUNCTION, QUEUED, RUNNING and WORKERS, with tabs between them; with
-    several servers the server's address comes first.
+    several servers the server's address comes first. A server whose journal fails is named on stderr.
 
     A job that no server knows has ended, or never was. Then --watch ends, and the exit code is 1.
     """
@@ -57,7 +58,7 @@ def status(
 
 
 def _show_functions(servers: list[str], as_json: bool) -> bool:
-    answers = ask_each(servers, lambda admin: admin.status())
+    answers = ask_each(servers, lambda admin: (admin.status(), _trouble(admin)))
     rows = [
         {
             "server": server,
@@ -66,8 +67,8 @@ def _show_functions(servers: list[str], as_json: bool) -> bool:
             "running": row.running,
             "workers": row.workers,
         }
-        for server, answer in answers.items()
-        for row in answer
+        for server, (functions, _) in answers.items()
+        for row in functions
     ]
     if as_json:
         show_json(rows)
@@ -75,8 +76,19 @@ def _show_functions(servers: list[str], as_json: bool) -> bool:
         names = ["Server", "Function", "#Queued", "#Running", "#Workers"]
         first = 0 if len(servers) > 1 else 1
         show_table(names[first:], [list(row.values())[first:] for row in rows], "No function is known.")
+    for server, (_, trouble) in answers.items():
+        if trouble:
+            complain(f"{server}: the journal fails, and new background jobs are refused: {trouble}")
     end_with(servers, answers)
     return True
+
+
+def _trouble(admin: Admin) -> str:
+    """Why the server's journal fails; empty if it does not, or if the server can't tell, as gearmand."""
+    try:
+        return admin.journal_trouble()
+    except GeartrainError:
+        return ""
 
 
 def _show_job(client: Client, handle: str, unique: str, as_json: bool) -> bool:

@@ -124,6 +124,15 @@ class Commands:
         return _value((yield Command("version")))
 
     @call
+    def journal_trouble(self) -> Dialogue[str]:
+        """Why the server can't keep new background jobs now, in a sentence; empty if it can.
+
+        gearmand does not know this command: ServerError.
+        """
+        word, _, reason = _value((yield Command("journal"))).partition(" ")
+        return reason if word == "fails" else ""
+
+    @call
     def pid(self) -> Dialogue[int]:
         """The server's process id."""
         value = _value((yield Command("getpid")))

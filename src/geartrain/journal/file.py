@@ -17,6 +17,7 @@ from ..errors import JournalError
 from . import schema, table
 from .alive import Alive
 from .lock import Lock
+from .packed import Packed, pack_together
 from .room import Ballast
 from .troubles import code_of, damaged, full, is_full, trouble
 
@@ -147,7 +148,7 @@ class JournalFile:
 
     # Writing
 
-    def write(self, batch: Batch, in_place: bool = False) -> None:
+    def write(self, batch: Batch, packed: Packed | None = None, in_place: bool = False) -> None:
         """Write a batch as a whole; it is durable when this returns.
 
         On a full disk a batch is refused if it holds new jobs or documents. What it says about older ones is
@@ -156,19 +157,22 @@ class JournalFile:
 
         Args:
             batch: what to write.
+            packed: its new jobs, if somebody has packed them.
             in_place: whether somebody has just seen that the file `is_in_place`.
 
         Raises:
             JournalError: nothing new of it was written. A later call may succeed.
         """
+        if packed is None:
+            packed = pack_together(batch.new)
         if not in_place:
             self._stay_in_place()
         try:
             if self._is_suspect:
                 self._reconnect()
-            if self._lay_ballast() and self._ballast.allows(table.size_of(batch)):
+            if self._lay_ballast() and self._ballast.allows(table.size_of(batch, packed)):
                 try:
-                    table.write(self._open_connection, self._alive, batch)
+                    table.write(self._open_connection, self._alive, batch, packed)
                     return
                 except sqlite3.Error as error:
                     if not is_full(error):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -97,8 +97,12 @@ def unpack(number: int, packed: Any, checksum: int) -> JobRecord | None:
     )
 
 
-def pack_together(new: NewJobs) -> tuple[list[Row], list[JobRecord]]:
-    """New jobs as rows that they share, and those that had better have rows of their own."""
+Packed: TypeAlias = tuple[list[Row], list[JobRecord]]
+"""Rows that jobs share, and jobs that had better have rows of their own."""
+
+
+def pack_together(new: NewJobs) -> Packed:
+    """New jobs as the rows to write."""
     workloads = new.workloads
     if not workloads:
         return [], []

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ..broker.records import Batch, Document, JobRecord
 from .file import JournalFile
+from .packed import pack_together
 from .thread import BlockingThread
 
 _T = TypeVar("_T")
@@ -63,8 +64,8 @@ class SqliteJournal:
         Raises:
             JournalError: nothing new of it was written. A later commit may succeed.
         """
-        # It is looked at here, where the interpreter's lock is not fought for.
-        await self._call(self._file.write, batch, self._file.is_in_place)
+        # As much as can be is done here, where the interpreter's lock is not fought for.
+        await self._call(self._file.write, batch, pack_together(batch.new), self._file.is_in_place)
 
     async def close(self) -> None:
         """Let go of the file.

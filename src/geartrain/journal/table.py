@@ -19,7 +19,7 @@ from zlib import crc32
 from ..broker.records import DEAD, Batch, Document, JobRecord
 from ..errors import JournalError
 from .alive import Alive
-from .packed import MAX_BYTES, Row, pack, pack_together, read_bits, unpack, unpack_together
+from .packed import MAX_BYTES, Packed, Row, pack, read_bits, unpack, unpack_together
 
 READ_ROWS: Final = 4096
 """Rows that are read at once."""
@@ -72,19 +72,19 @@ def checksum_of_document(kind: str, key: str, value: bytes) -> int:
     return crc32(b"\0".join((kind.encode(), key.encode("utf-8", "surrogatepass"), value)))
 
 
-def write(connection: sqlite3.Connection, alive: Alive, batch: Batch) -> None:
+def write(connection: sqlite3.Connection, alive: Alive, batch: Batch, packed: Packed) -> None:
     """Write all of a batch or nothing. It is durable when this returns.
 
     Raises:
         sqlite3.Error: nothing was written; a transaction may still be open.
     """
-    rows, alone = pack_together(batch.new)
+    rows, alone = packed
     again = batch.again
     if len(rows) == 1 and not (alone or again or batch.ended or batch.documents):
         _add(connection, alive, rows)  # a statement alone is a transaction
         return
     left, others = alive.without([*again, *batch.ended] if again else batch.ended)
-    alone += again.values()
+    alone = [*alone, *again.values()]
     connection.execute("BEGIN IMMEDIATE")
     for first, bits in left.items():
         if bits and alive.is_sparse(first, bits):
@@ -158,9 +158,10 @@ def checksum_of_bits(first: int, packed: bytes) -> int:
     return crc32(packed, crc32(b"%d" % first))
 
 
-def size_of(batch: Batch) -> int:
-    """The bytes of the jobs' workloads."""
-    size = sum([len(workload) for workload in batch.new.workloads])
+def size_of(batch: Batch, packed: Packed) -> int:
+    """The bytes that a batch's jobs take, about."""
+    rows, alone = packed
+    size = sum([len(row.jobs) for row in rows]) + sum([len(record.workload) for record in alone])
     return size + sum([len(record.workload) for record in batch.again.values()])
 
 

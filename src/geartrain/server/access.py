@@ -31,7 +31,7 @@ _RIGHTS: Final = ("submit", "work", "administer")
 _SUBMISSIONS: Final = frozenset(
     type for type, packet in p.PACKETS.items() if packet.name.startswith(("SUBMIT_JOB", "SUBMIT_REDUCE"))
 )
-_QUESTIONS: Final = frozenset({b"status", b"prioritystatus", b"workers", b"show"})
+_QUESTIONS: Final = frozenset({b"status", b"prioritystatus", b"workers", b"show", b"journal"})
 _WATCHED: Final = frozenset(
     f"geartrain.{name}" for name in ("report", "function.list", "dead.list", "dead.show", "schedule.list")
 )

@@ -104,7 +104,8 @@ class Commits:
             if self.failing and not batch.is_empty:
                 await self._probe()
             self._broker.committed()
-        self._flush()
+        # When the next commit is on its way, so that the disk does not wait for the sockets.
+        asyncio.get_running_loop().call_soon(self._flush)
 
     async def _probe(self) -> None:
         """Find out whether the journal takes something new again. Ends of jobs it may take even if not."""
@@ -117,11 +118,11 @@ class Commits:
             self._fails(str(error))
         else:
             _log.info("the journal works again", after=round(time.time() - self.failing_since, 1))
-            self.failing = ""
+            self.failing = self._broker.journal_trouble = ""
             self.failing_since = 0.0
 
     def _fails(self, reason: str) -> None:
         if self.failing != reason:
             _log.error("the journal fails; new background jobs are refused", reason=reason)
-        self.failing = reason
+        self.failing = self._broker.journal_trouble = reason
         self.failing_since = self.failing_since or time.time()
