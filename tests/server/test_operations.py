@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import accepts, wait_until
+from tests.harness.processes import Process, accepts, free_port, wait_until
 from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, geartrain
 
@@ -137,6 +138,45 @@ def test_what_becomes_of_a_job_is_logged_with_its_handle_function_and_worker() -
         cancelled = client.submit("f").decode()
         client.send_text(f"cancel job {cancelled}")
         assert logged(server, "a job was cancelled")["handle"] == cancelled
+
+
+def test_at_debug_every_packet_is_logged_with_its_peer_function_and_handle_but_not_what_jobs_carry() -> None:
+    with geartrain() as server, server.connect() as client, server.connect() as worker:
+        client.submit("quiet")
+        client.send_text("verbose DEBUG")
+        assert client.recv_line().rstrip() == b"OK DEBUG"
+        handle = client.submit("f", b"a secret").decode()
+        client.send(Packet.OPTION_REQ, "a token")
+        worker.can_do("f")
+        worker.complete(worker.grab().handle, b"another secret")
+        client.send_text("verbose INFO")
+        server.process.wait_for_output('"packet": "WORK_COMPLETE"')
+        wait_until(lambda: '"least": "info"' in server.process.stderr, "the log is quiet again")
+        with server.connect() as late:
+            late.submit("quiet")
+        log = server.process.stderr
+        lines = [json.loads(line) for line in log.splitlines() if '"packet": ' in line]
+        seen = [(line["event"], line["packet"], line.get("function"), line.get("handle")) for line in lines]
+        for expected in (
+            ("received", "SUBMIT_JOB", "f", None),
+            ("sent", "JOB_CREATED", None, handle),
+            ("sent", "JOB_ASSIGN", "f", handle),
+            ("received", "WORK_COMPLETE", None, handle),
+            ("sent", "WORK_COMPLETE", None, handle),
+        ):
+            assert expected in seen
+        assert all(line["peer"] == "127.0.0.1" for line in lines)
+        assert not any(word in log for word in ("secret", "token", "quiet"))
+
+
+def test_a_signal_that_comes_as_soon_as_it_listens_ends_it_properly() -> None:
+    port = free_port()
+    command = (sys.executable, "-m", "geartrain", "serve", "--port", str(port), "--journal", "memory")
+    for _ in range(3):
+        with Process(*command) as server:
+            server.wait_until(lambda: accepts("127.0.0.1", port), "it listens")
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
 
 
 def test_complaints_about_peers_do_not_fill_the_log() -> None:

@@ -77,6 +77,8 @@ class Connection:
             self._refuse(error)
             return
         peer = self.peer
+        if self._server.trace is not None:
+            self._server.trace.received(peer, packets)
         for type, body in packets:
             broker.receive(peer, type, body)
         if self._unfinished or not self._parser.idle:
@@ -188,6 +190,8 @@ class Connection:
         peer = self.peer
         outbox = peer.outbox
         transport = self._transport
+        if self._server.trace is not None:
+            self._server.trace.sent(peer, outbox)
         if len(outbox) == 1:
             transport.write(outbox[0])
         elif len(outbox) < 8:

@@ -43,10 +43,15 @@ def serve(
         memory = Memory()
         server = Server(chosen)
         loop = asyncio.get_running_loop()
+        me = asyncio.current_task()
+        has_started = False
 
         def end() -> None:
             systemd.notify("STOPPING=1")
-            server.drain()
+            if has_started:
+                server.drain()
+            elif me is not None:
+                me.cancel()
 
         def reload() -> None:
             systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={systemd.monotonic()}")
@@ -59,9 +64,21 @@ def serve(
                 _log.error("nothing was changed", reason=str(error))
             systemd.notify("READY=1")
 
-        await server.start(systemd.listening_sockets())
+        def log_from(word: bytes) -> None:
+            set_level(word)
+            server.follow_log_level()
+
+        # Before it listens: who finds it there may end it, too.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+        try:
+            await server.start(systemd.listening_sockets())
+        except asyncio.CancelledError:
+            _log.info("ended by a signal before it listened")
+            return
+        has_started = True
         server.broker.verbosity = chosen.log.level.upper().encode()
-        server.broker.on_verbosity = set_level
+        server.broker.on_verbosity = log_from
         become(chosen.user)
         memory.begin(server.now)
         watchdog = systemd.Watchdog()
@@ -71,13 +88,8 @@ def serve(
             memory.look(server.now, len(server.broker.jobs), server.broker.jobs.bytes)
 
         server.on_tick = tick
-        for number, act in (
-            (signal.SIGTERM, end),
-            (signal.SIGINT, end),
-            (signal.SIGHUP, reload),
-            (signal.SIGUSR1, lambda: _log.info("state", **report(server))),
-        ):
-            loop.add_signal_handler(number, act)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("state", **report(server)))
         if on_ready is not None:
             on_ready(server)
         server.warn_if_exposed()

@@ -34,6 +34,7 @@ from .options import ServerOptions
 from .report import report
 from .schedules import Schedules
 from .tls import make_context
+from .trace import Trace
 from .watch import Watch
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -82,6 +83,8 @@ class Server:
         self.began_at = time.time()
         self.on_tick: Callable[[], None] | None = None
         """Called at each tick, for what has to show that the loop goes round."""
+        self.trace: Trace | None = None
+        """What logs every packet, while debug messages are logged."""
         self._listeners: Listeners = cast(Listeners, None)
         self._context: ssl.SSLContext | None = None
         self._access: Access | None = None
@@ -128,6 +131,7 @@ class Server:
                 self._listeners.close()
             await self.journal.close()
             raise
+        self.follow_log_level()
         self._listeners.start()
         self._ticker = self._loop.call_later(TICK, self._tick)
 
@@ -220,6 +224,10 @@ class Server:
         elif self.options.access:
             self._access = Access(self.options.access)
         self._context = context
+
+    def follow_log_level(self) -> None:
+        """See whether debug messages are logged now; called when that may have changed."""
+        self.trace = Trace() if Trace.wanted() else None
 
     def drain(self) -> None:
         """Take no more jobs and hand none out; stop when the running ones have ended. Twice: stop now."""
