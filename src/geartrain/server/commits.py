@@ -104,8 +104,7 @@ class Commits:
             if self.failing and not batch.is_empty:
                 await self._probe()
             self._broker.committed()
-        # When the next commit is on its way, so that the disk does not wait for the sockets.
-        asyncio.get_running_loop().call_soon(self._flush)
+        self._flush()
 
     async def _probe(self) -> None:
         """Find out whether the journal takes something new again. Ends of jobs it may take even if not."""
