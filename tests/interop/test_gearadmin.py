@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.harness.processes import Process
 from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, require
 
@@ -112,3 +113,13 @@ def test_how_much_is_logged_is_told(server: JobServer) -> None:
 def test_its_option_for_tls_is_without_effect_as_debian_builds_it(server: JobServer) -> None:
     """The package has no TLS inside: `--ssl` is taken, and plain text spoken."""
     assert gearadmin(server, "--ssl", "--getpid") == [str(server.process.pid)]
+
+
+def test_the_tool_as_client_and_worker_takes_its_option_for_tls_in_the_same_way(server: JobServer) -> None:
+    """Debian's `gearman -S` speaks plain text, too."""
+    require("gearman", "the gearman tool is missing: apt-get install gearman-tools")
+    tool = ("gearman", "-S", "-h", server.host, "-p", str(server.port), "-f", "gearadmin-upper")
+    with Process(*tool, "-w", "-c", "1", "--", "tr", "a-z", "A-Z") as worker, Process(*tool, "abc") as client:
+        assert client.wait() == 0
+        assert client.stdout == "ABC"
+        assert worker.wait() == 0
