@@ -278,6 +278,10 @@ class JournalFile:
         with contextlib.suppress(sqlite3.Error):
             self._open_connection.close()
         self._adopt(connection)
+        # What failed may have been written all the same.
+        self._is_suspect = True
+        self._alive = table.load(connection, self.path)
+        self._is_suspect = False
 
     def _roll_back(self) -> None:
         connection = self._open_connection
