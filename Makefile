@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) src/geartrain/server/connection.py \
+HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) \
+    $(addprefix src/geartrain/server/,connection.py writer.py) \
     $(addprefix src/geartrain/journal/,alive.py packed.py table.py)
 SOURCES := $(shell find src/geartrain -type f -not -name '*.pyc')
 # With a C compiler the hot path runs compiled, without one the same files run as they are.

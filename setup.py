@@ -17,6 +17,7 @@ HOT = (
     "wire/*.py",
     "broker/*.py",
     "server/connection.py",
+    "server/writer.py",
     "journal/alive.py",
     "journal/table.py",
     "journal/packed.py",

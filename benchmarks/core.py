@@ -15,6 +15,7 @@ from typing import Any, cast
 from geartrain.broker import Broker
 from geartrain.server import Server, ServerOptions
 from geartrain.server.connection import Connection
+from geartrain.server.writer import Writer
 
 from .generator import CAN_DO, COMPLETE, GRAB, PRE_SLEEP, SUBMIT_JOB, SUBMIT_JOB_BG, request
 
@@ -55,6 +56,7 @@ class Stage:
     def __init__(self) -> None:
         self.server = Server(ServerOptions(journal="memory"))
         self.server.broker = Broker("host", 1_790_000_000_000_000)
+        self.server.writer = Writer(self.server.broker)
 
     def connect(self) -> tuple[Nowhere, Callable[[bytes], None]]:
         transport = Nowhere()

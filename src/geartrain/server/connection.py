@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from ..broker.broker import Broker
 from ..broker.state import Peer
 from ..errors import PacketTooLargeError, ProtocolError
 from ..wire import packets as p
@@ -42,6 +41,7 @@ class Connection:
         self._server = server
         self._address = address
         self._broker = server.broker
+        self._writer = server.writer
         self._parser = Parser(p.REQUEST, limits.packet or UNLIMITED)
         self._max_outbox = limits.outbox or UNLIMITED
         # The server's time when something came from it last.
@@ -89,7 +89,7 @@ class Connection:
         if broker.needs_attention:
             self._server.attend()
         else:
-            write_touched(broker)
+            self._writer.write_after(peer)
 
     def eof_received(self) -> None:
         """The peer sends nothing more; asyncio closes the connection."""
@@ -212,7 +212,9 @@ class Connection:
         outbox.clear()
 
     def close(self) -> None:
-        """Close when what was written has gone out."""
+        """Close when what there is for it has gone out."""
+        if self.peer.outbox:
+            self.write_outbox()
         self._transport.close()
 
     def abort(self) -> None:
@@ -236,22 +238,3 @@ class Connection:
             self._transport.write(response(p.ERROR, code + b"\0" + str(error).encode()))
             self._server.complain("connection refused", self.peer, str(error))
             self._transport.close()
-
-
-def write_touched(broker: Broker) -> None:
-    """Write the outbox of every peer that the broker touched.
-
-    uvloop gathers what a turn of the loop writes to one socket and sends it at the turn's end.
-    """
-    if broker.touched:
-        # A job's worker before its client: the one can begin while the other reads that there is a job.
-        for peer in reversed(broker.take_touched()):
-            connection = peer.connection
-            if connection is not None and peer.outbox:
-                cast(Connection, connection).write_outbox()
-    if broker.held_up:
-        pairs = broker.held_up
-        broker.held_up = []
-        for reader, producer in pairs:
-            if reader.connection is not None and producer.connection is not None:
-                cast(Connection, reader.connection).hold_up(cast(Connection, producer.connection))

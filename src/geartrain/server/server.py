@@ -27,7 +27,7 @@ from ..wire.text import text_of
 from .access import Access, Identity, names_of
 from .commits import Commits
 from .complaints import Complaints
-from .connection import Connection, write_touched
+from .connection import Connection
 from .cron import next_time, zone_of
 from .listeners import Listeners
 from .options import ServerOptions
@@ -36,6 +36,7 @@ from .schedules import Schedules
 from .tls import make_context
 from .trace import Trace
 from .watch import Watch
+from .writer import Writer
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -73,6 +74,7 @@ class Server:
         self.options = options or ServerOptions()
         self.journal = journal or open_journal(self.options.journal)
         self.broker: Broker = cast(Broker, None)
+        self.writer: Writer = cast(Writer, None)
         self.commits: Commits = cast(Commits, None)
         self.schedules: Schedules = cast(Schedules, None)
         self.connections: set[Connection] = set()
@@ -119,6 +121,7 @@ class Server:
                 self.broker.restore_document(document)
             if self._access is not None:
                 self._access.guard(self.broker)
+            self.writer = Writer(self.broker, self._loop.call_later)
             self.commits = Commits(self.broker, self.journal, self.attend)
             self.broker.jobs.notice = self._notice
             self._set_up_schedules(documents)
@@ -345,7 +348,7 @@ class Server:
         if broker.shutdown:
             # First, so that who hears that the server shuts down finds nobody who accepts connections.
             self._shut_down()
-        write_touched(broker)
+        self.writer.write_all()
         if broker.commit_is_due:
             self.commits.begin()
 

@@ -1,0 +1,80 @@
+"""When what the broker has for its peers is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from ..broker.broker import Broker
+from ..broker.state import Peer
+from .connection import Connection
+
+MANY: Final = 8
+"""Foreground jobs that a client still waits for, from which on it is told of the others together."""
+TOGETHER: Final = 0.001
+"""Seconds for which that is gathered at most."""
+
+
+class Writer:
+    """Writes the outboxes of the peers that the broker touched: one write per peer and turn of the loop.
+
+    uvloop gathers what a turn writes to one socket. A client that waits for many jobs is in no hurry for each
+    single one: it has the ends of several in one write, and so spares itself and the server most of their
+    system calls. It is told at once when few are left, so it never runs dry, and when it has asked for
+    something itself.
+
+    Args:
+        call_later: the event loop's; None to write everything at once.
+    """
+
+    def __init__(
+        self, broker: Broker, call_later: Callable[[float, Callable[[], None]], Any] | None = None
+    ) -> None:
+        self._broker = broker
+        self._call_later = call_later
+        self._late: list[Peer] = []
+
+    def write_after(self, source: Peer) -> None:
+        """Write what the broker has to say to what one peer sent."""
+        broker = self._broker
+        if broker.touched:
+            # A job's worker before its client: the one can begin while the other reads that there is a job.
+            for peer in reversed(broker.take_touched()):
+                if len(peer.waits_for) >= MANY and peer is not source and self._call_later is not None:
+                    if not self._late:
+                        self._call_later(TOGETHER, self.write_late)
+                    self._late.append(peer)
+                else:
+                    _write_to(peer)
+        # It may have been among those that are written to later.
+        _write_to(source)
+        self._hold_up()
+
+    def write_all(self) -> None:
+        """Write everything now."""
+        self.write_late()
+        for peer in reversed(self._broker.take_touched()):
+            _write_to(peer)
+        self._hold_up()
+
+    def write_late(self) -> None:
+        """Write what was gathered."""
+        late = self._late
+        self._late = []
+        for peer in late:
+            _write_to(peer)
+
+    def _hold_up(self) -> None:
+        """Read nothing from workers that send to peers that do not read."""
+        pairs = self._broker.held_up
+        if pairs:
+            self._broker.held_up = []
+            for reader, producer in pairs:
+                if reader.connection is not None and producer.connection is not None:
+                    cast(Connection, reader.connection).hold_up(cast(Connection, producer.connection))
+
+
+def _write_to(peer: Peer) -> None:
+    connection: Connection | None = peer.connection
+    if connection is not None and peer.outbox:
+        connection.write_outbox()
