@@ -22,6 +22,7 @@ def test_status_counts_jobs_and_workers(client: RawPeer, worker: RawPeer, functi
     job = worker.grab()
     assert function_status(client, function) == (3, 1, 1)
     worker.complete(job.handle)
+    client.expect(Packet.WORK_COMPLETE, job.handle, b"")
     assert function_status(client, function) == (2, 0, 1)
 
 

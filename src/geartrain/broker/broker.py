@@ -34,10 +34,13 @@ from .outbox import LARGE, Outboxes
 from .records import Batch, Document, JobRecord
 from .results import COMPLETE, EXCEPTION, FAIL
 from .state import HIGH, LOW, NORMAL, Function, Job, Peer
-from .text import answer
+from .text import answer, listing
 
 SHORTEST_TIMEOUT: Final = 1.0
 """Seconds that a worker may give itself for a job at least, as in gearmand."""
+
+LONG_LIST: Final = 20_000
+"""Jobs from which on a list of them is answered in parts."""
 
 # What wants a right, where there are rules.
 _GUARDED: Final = frozenset(
@@ -635,11 +638,21 @@ class Broker:
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
         try:
             self._ask_for_more(peer)
-            told = answer(self, body)
+            told = answer(self, body) if len(self.jobs) < LONG_LIST else self._list(peer, body)
         except Refused as error:
             told = b"ERR %b %b\r\n" % (error.code, error.text.replace(b" ", b"+"))
         peer.asked_for += len(told)
         self._outboxes.send(peer, told)
+        if peer.listing is not None and not peer.listing_at:
+            peer.listing_at = len(peer.outbox)
+
+    def _list(self, peer: Peer, line: bytes) -> bytes:
+        """The answer to a line, or the first part of one that would take too long at once."""
+        if peer.listing is None and peer.held is None and (parts := listing(self, line.split())) is not None:
+            peer.listing = parts
+            peer.listing_at = 0
+            return next(parts)
+        return answer(self, line)
 
     def _ask_for_more(self, peer: Peer) -> None:
         """A short question may have a long answer: a peer may not gather them without reading.

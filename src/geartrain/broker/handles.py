@@ -18,6 +18,8 @@ from .state import Job
 _PAGE_BITS: Final = 8
 _PAGE: Final = 1 << _PAGE_BITS
 """Jobs in a page."""
+_PAGES_IN_PART: Final = 32
+"""Pages that are walked through at once: some milliseconds' worth."""
 
 
 # The last digits of a number, since only they change from one handle to the next.
@@ -113,6 +115,17 @@ class Handles:
             for job in page.jobs:
                 if job is not None:
                     yield job
+
+    def in_parts(self) -> Iterator[list[Job]]:
+        """Every job, some thousands at a time; between two parts they may come and go."""
+        keys = list(self._pages)
+        for start in range(0, len(keys), _PAGES_IN_PART):
+            jobs: list[Job] = []
+            for key in keys[start : start + _PAGES_IN_PART]:
+                page = self._pages.get(key)
+                if page is not None:
+                    jobs += [job for job in page.jobs if job is not None]
+            yield jobs
 
     def add(self, job: Job) -> None:
         """Take in a job under the number that it has."""

@@ -29,6 +29,7 @@ worker that can do it sleeps. A function's `waiting` and `woken` are the two sid
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from mypy_extensions import mypyc_attr
@@ -227,6 +228,10 @@ class Peer:
         self.held_bytes = 0
         # It reads more slowly than it is written to.
         self.is_clogged = False
+        # The rest of an answer too long for one turn of the loop, and how much of the outbox goes before it.
+        # Whoever drives the broker takes it part by part, and lets what else there is wait until its end.
+        self.listing: Iterator[bytes] | None = None
+        self.listing_at = 0
         self.id = b"-"
         self.wants_exceptions = False
         # Bytes of large answers to small questions since its outbox was last written.

@@ -5,7 +5,7 @@ Words are case-insensitive; which answers end in LF and which in CRLF is gearman
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from .state import HIGH, LOW, NORMAL, PRIORITIES, Function
@@ -89,21 +89,37 @@ def _workers(broker: Broker, words: list[bytes]) -> bytes:
 
 
 def _show(broker: Broker, words: list[bytes]) -> bytes:
-    """`show jobs`: handle, returns to the queue, cancelled, background. `show unique jobs`: their uniques."""
     if len(words) == 1:
         return _unknown(words)
-    what = [word.lower() for word in words[1:]]
-    jobs = broker.jobs.by_handle.values()
-    if what == [b"jobs"]:
+    parts = listing(broker, words)
+    return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n" if parts is None else b"".join(parts)
+
+
+def listing(broker: Broker, words: list[bytes]) -> Iterator[bytes] | None:
+    """The answer to `show jobs` or `show unique jobs` in parts that may be made one by one, if it is one."""
+    what = [word.lower() for word in words]
+    if what == [b"show", b"jobs"]:
+        return _list_jobs(broker)
+    if what == [b"show", b"unique", b"jobs"]:
+        return _list_uniques(broker)
+    return None
+
+
+def _list_jobs(broker: Broker) -> Iterator[bytes]:
+    """Handle, returns to the queue, cancelled, background."""
+    for jobs in broker.jobs.by_handle.in_parts():
         rows = [
             b"%b\t%d\t%d\t%d\n" % (job.handle, job.attempts, job.cancelled, job.background) for job in jobs
         ]
-    elif what == [b"unique", b"jobs"]:
-        # A job without a unique has an empty line, so that there is a line for each job.
-        rows = [_shown(job.unique) + b"\n" for job in jobs]
-    else:
-        return b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
-    return b"".join(rows) + _END
+        yield b"".join(rows)
+    yield _END
+
+
+def _list_uniques(broker: Broker) -> Iterator[bytes]:
+    """A job without a unique has an empty line, so that there is a line for each job."""
+    for jobs in broker.jobs.by_handle.in_parts():
+        yield b"".join([_shown(job.unique) + b"\n" for job in jobs])
+    yield _END
 
 
 # Jobs and functions

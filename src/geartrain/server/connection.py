@@ -58,6 +58,9 @@ class Connection:
         self._judged_at = 0.0
         self._waited = 0
         self._written = 0
+        # Whether it is amid a long answer, and whether that waits for the peer to read.
+        self._lists = False
+        self._listing_waits = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """The connection is up."""
@@ -97,6 +100,7 @@ class Connection:
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
         self._count_unfinished(0)
+        self.peer.listing = None
         self._unclog()
         self._server.closed(self, error)
         # Nothing is left in a cycle: the server does without the cyclic collector.
@@ -133,6 +137,9 @@ class Connection:
         """The peer has read most of it."""
         self._unclog()
         self.resume()
+        if self._listing_waits:
+            self._listing_waits = False
+            self._go_on_listing()
 
     def hold_up(self, producer: Connection) -> None:
         """Read nothing more from a worker that sends this peer data, until it has read most of it."""
@@ -144,10 +151,11 @@ class Connection:
 
     def judge(self, now: float, timeout: float) -> None:
         """Drop a peer that held others up and read nothing to speak of for too long."""
-        if not (self._held_up and now - self._judged_at >= timeout):
+        if not ((self._held_up or self._lists) and now - self._judged_at >= timeout):
             return
         if self._waited + self._written - self.waiting < PROGRESS:
-            self.drop("it does not read what it is sent and holds up a worker")
+            what = "holds up a worker" if self._held_up else "asked for a long list"
+            self.drop(f"it does not read what it is sent and {what}")
         else:
             self._judge_from_now()
 
@@ -190,6 +198,9 @@ class Connection:
         peer = self.peer
         outbox = peer.outbox
         transport = self._transport
+        if peer.listing is not None:
+            self._begin_listing()
+            return
         if self._server.trace is not None:
             self._server.trace.sent(peer, outbox)
         if len(outbox) == 1:
@@ -210,6 +221,36 @@ class Connection:
             self.resume()
         peer.asked_for = 0
         outbox.clear()
+
+    def _begin_listing(self) -> None:
+        """Write what goes before a long answer, and the rest of it part by part; all else waits behind it."""
+        if self._lists:
+            return
+        self._lists = True
+        self.pause()
+        peer = self.peer
+        self._transport.write(b"".join(peer.outbox[: peer.listing_at]))
+        del peer.outbox[: peer.listing_at]
+        asyncio.get_running_loop().call_soon(self._go_on_listing)
+
+    def _go_on_listing(self) -> None:
+        """Write the next part, once the peer has read most of those before."""
+        peer = self.peer
+        if peer.listing is None or self._transport.is_closing():
+            return
+        if self._is_clogged:
+            self._listing_waits = True
+            return
+        part = next(peer.listing, None)
+        if part is not None:
+            self._transport.write(part)
+            asyncio.get_running_loop().call_soon(self._go_on_listing)
+            return
+        peer.listing = None
+        self._lists = False
+        if peer.outbox:
+            self.write_outbox()
+        self.resume()
 
     def close(self) -> None:
         """Close when what there is for it has gone out."""
