@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from .state import Job
@@ -20,15 +19,10 @@ class Calendar:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def jobs(self) -> Iterator[Job]:
-        """Every job in it."""
-        for _, _, job in self._entries:
-            if job.due:
-                yield job
-
     def add(self, time: float, job: Job) -> None:
         """Have a job wait for a time."""
         heappush(self._entries, (time, job.number, job))
+        job.function.delayed[job.priority] += 1
 
     def take(self, until: float) -> list[Job]:
         """Take out the jobs whose time has come."""
@@ -38,6 +32,7 @@ class Calendar:
             job = heappop(entries)[2]
             if job.due:
                 job.due = 0.0
+                job.function.delayed[job.priority] -= 1
                 taken.append(job)
             else:
                 self._crossed_out -= 1
@@ -49,6 +44,7 @@ class Calendar:
         """A job in it is over; hold on to nothing large of it."""
         job.due = 0.0
         job.workload = b""
+        job.function.delayed[job.priority] -= 1
         self._crossed_out += 1
         self._sweep()
 

@@ -1,4 +1,4 @@
-"""A doubly linked list whose links live in its members: all but counting costs the same at any length.
+"""A doubly linked list whose links live in its members: everything costs the same at any length.
 
 A job leaves the middle of its queue when its last client goes; a worker leaves the middle of a function's
 sleepers when it disconnects. With a deque each would cost a walk, or leave a hole that has to be swept.
@@ -25,15 +25,6 @@ class Chain:
     def __init__(self) -> None:
         self.first: Link | None = None
         self.last: Link | None = None
-
-    def __len__(self) -> int:
-        """How many members there are; this one walks."""
-        count = 0
-        link = self.first
-        while link is not None:
-            count += 1
-            link = link.after
-        return count
 
     def append(self, link: Link) -> None:
         """Put a member at the end."""

@@ -160,14 +160,6 @@ class Jobs:
     def __len__(self) -> int:
         return len(self.by_handle)
 
-    def delayed(self) -> dict[Function, list[int]]:
-        """How many jobs of each priority wait for their time, by function."""
-        counts: dict[Function, list[int]] = {}
-        for calendar in (self._dated, self._resting):
-            for job in calendar.jobs():
-                counts.setdefault(job.function, [0, 0, 0])[job.priority] += 1
-        return counts
-
     def _register(self, job: Job) -> None:
         function = job.function
         self.by_handle.add(job)

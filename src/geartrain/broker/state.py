@@ -121,6 +121,10 @@ class Function:
         self.waiting = 0
         self.running = 0
         self.total = 0
+        # Of those in the queues, how many have each priority, though most are of the normal one and not
+        # counted; and of those that wait for their time, all.
+        self.queued: list[int] = [0, 0, 0]
+        self.delayed: list[int] = [0, 0, 0]
         # Bytes of all its jobs.
         self.bytes = 0
         # Peers that announced it, and wakes for it that were not answered by a grab yet.
@@ -154,21 +158,35 @@ class Function:
 
     def append(self, job: Job) -> None:
         """Queue a job behind the others of its priority."""
-        self.queues[job.priority].append(job)
+        priority = job.priority
+        self.queues[priority].append(job)
         job.queued = True
         self.waiting += 1
+        if priority != NORMAL:
+            self.queued[priority] += 1
 
     def prepend(self, job: Job) -> None:
         """Queue a job before the others of its priority: it had its turn and lost its worker."""
-        self.queues[job.priority].prepend(job)
+        priority = job.priority
+        self.queues[priority].prepend(job)
         job.queued = True
         self.waiting += 1
+        if priority != NORMAL:
+            self.queued[priority] += 1
 
     def remove(self, job: Job) -> None:
         """Take a queued job out."""
-        self.queues[job.priority].remove(job)
+        priority = job.priority
+        self.queues[priority].remove(job)
         job.queued = False
         self.waiting -= 1
+        if priority != NORMAL:
+            self.queued[priority] -= 1
+
+    def not_running(self, priority: int) -> int:
+        """How many jobs of a priority wait, for a worker or for their time."""
+        queued = self.waiting - sum(self.queued) if priority == NORMAL else self.queued[priority]
+        return queued + self.delayed[priority]
 
     def pop(self) -> Job:
         """Take out the job whose turn it is; there must be one."""

@@ -59,23 +59,17 @@ def _status(broker: Broker, words: list[bytes]) -> bytes:
 
 def _priority_status(broker: Broker, words: list[bytes]) -> bytes:
     """The jobs of each priority that wait for a worker or for their time."""
-    delayed = broker.jobs.delayed()
-    rows: list[bytes] = []
-    for function in broker.functions.values():
-        counts = delayed.get(function, [0, 0, 0])
-        high, low = len(function.queues[HIGH]), len(function.queues[LOW])
-        # Most jobs are of normal priority, so those are not walked through.
-        normal = function.waiting - high - low
-        rows.append(
-            b"%b\t%d\t%d\t%d\t%d\n"
-            % (
-                _shown(function.name),
-                high + counts[HIGH],
-                normal + counts[NORMAL],
-                low + counts[LOW],
-                function.workers,
-            )
+    rows = [
+        b"%b\t%d\t%d\t%d\t%d\n"
+        % (
+            _shown(function.name),
+            function.not_running(HIGH),
+            function.not_running(NORMAL),
+            function.not_running(LOW),
+            function.workers,
         )
+        for function in broker.functions.values()
+    ]
     return b"".join(rows) + _END
 
 
