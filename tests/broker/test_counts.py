@@ -41,8 +41,8 @@ def test_priorities_are_counted_right_whatever_becomes_of_the_jobs(seed: int) ->
     chance = random.Random(seed)
     stage = Stage()
     asker = stage.connect()
-    for name in ("f", "g"):
-        rules = {"function": name, "max_attempts": 3, "backoff": "linear 1s 4s", "retry": ["fail"]}
+    for configured in ("f", "g"):
+        rules = {"function": configured, "max_attempts": 3, "backoff": "linear 1s 4s", "retry": ["fail"]}
         asker.ask("function.set", rules)
     peers = [stage.connect() for _ in range(6)]
     for _ in range(STEPS):
