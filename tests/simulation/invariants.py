@@ -150,6 +150,7 @@ def drained(broker: Broker) -> None:
         "deadlines": len(jobs._deadlines),
         "waiters": len(jobs.waiters) + len(jobs.waiters._by_job) + len(jobs.waiters._by_peer),
         "bytes": jobs.bytes,
+        "grabs": len(broker._dispatch.patience.peers),
     }
     for name, function in broker.functions.items():
         at = name.decode()

@@ -16,8 +16,9 @@ from .parts import DEAD, DELAYED, QUEUED, RUNNING, Function, Job, Peer, Rules, p
 class Model(Books):
     """All of it. `touched` holds the peers with something new in `expected`."""
 
-    def __init__(self, prefix: bytes, max_results: int, max_result_bytes: int) -> None:
+    def __init__(self, prefix: bytes, max_results: int, max_result_bytes: int, is_patient: bool) -> None:
         super().__init__()
+        self.is_patient = is_patient
         self.prefix = prefix
         self.max_results = max_results
         self.max_result_bytes = max_result_bytes
@@ -30,13 +31,27 @@ class Model(Books):
         self.results: dict[bytes, tuple[str, bytes, float]] = {}
         self.waiters: list[tuple[Job, Peer, bytes]] = []
         self.running: dict[bytes, Job] = {}
+        # Functions whose rate is limited, in the order in which their tokens grow.
+        self.paced: dict[bytes, Function] = {}
+        # Grabs that wait for a job, longest first, and those of them that have waited for one interval.
+        self.grabs: list[Peer] = []
+        self.old_grabs: list[Peer] = []
+        # How many of those got a job.
+        self.rewarded = 0
 
     def function(self, name: bytes) -> Function:
         function = self.functions.get(name)
         if function is None:
             function = self.functions[name] = Function(name, self.rules.get(name, Rules()))
-            function.tokens = max(1.0, function.rules.rate)
+            self._pace(function)
         return function
+
+    def _pace(self, function: Function) -> None:
+        function.tokens = max(1.0, function.rules.rate)
+        if function.rules.rate:
+            self.paced[function.name] = function
+        else:
+            self.paced.pop(function.name, None)
 
     def next_handle(self) -> bytes:
         self.next_number += 1
@@ -108,6 +123,7 @@ class Model(Books):
         job.function.waiting += 1
         queue = job.function.queues[job.priority]
         queue.insert(0 if at_head else len(queue), job)
+        self._answer_grabs(job.function)
 
     # Working
 
@@ -129,8 +145,50 @@ class Model(Books):
             if function.demand():
                 break
         else:
-            self.tell(peer, packet(p.NO_JOB))
+            if self.is_patient and peer.had_job:
+                peer.grab = with_unique
+                self.grabs.append(peer)
+            else:
+                self._no_job(peer)
             return
+        self._assign(peer, function, with_unique)
+
+    def _no_job(self, peer: Peer) -> None:
+        peer.had_job = False
+        self.tell(peer, packet(p.NO_JOB))
+
+    def _answer_grabs(self, function: Function) -> None:
+        """Jobs that may start are for those whose grabs wait."""
+        while function.demand():
+            able = [peer for peer in self.grabs if function.name in peer.abilities]
+            if not able:
+                return
+            self.rewarded += 1
+            self._assign(able[0], function, self._leave(able[0]))
+
+    def _leave(self, peer: Peer) -> bool:
+        with_unique = bool(peer.grab)
+        peer.grab = None
+        self.grabs.remove(peer)
+        if peer in self.old_grabs:
+            self.old_grabs.remove(peer)
+        return with_unique
+
+    def stir(self, peer: Peer) -> None:
+        """The peer sends something that may have an answer: its grab is answered first."""
+        if peer.grab is not None:
+            self._leave(peer)
+            self._no_job(peer)
+
+    def expire(self) -> None:
+        """Grabs have waited for another interval."""
+        for peer in list(self.old_grabs):
+            self.stir(peer)
+        self.old_grabs = list(self.grabs)
+
+    def _assign(self, peer: Peer, function: Function, with_unique: bool) -> None:
+        name = function.name
+        peer.had_job = True
         job = next(queue for queue in function.queues if queue).pop(0)
         function.waiting -= 1
         function.running += 1
@@ -183,6 +241,7 @@ class Model(Books):
             job.worker = None
             job.function.running -= 1
             self.running.pop(job.handle, None)
+            self._answer_grabs(job.function)
 
     def _try_again(self, job: Job) -> None:
         rules = job.function.rules
@@ -252,6 +311,8 @@ class Model(Books):
         self.promised.pop(job.handle, None)
 
     def disconnect(self, peer: Peer) -> None:
+        if peer.grab is not None:
+            self._leave(peer)
         self.waiters = [waiter for waiter in self.waiters if waiter[1] is not peer]
         self.waits_for_commit = [waiting for waiting in self.waits_for_commit if waiting[0] is not peer]
         for job in list(dict.fromkeys(peer.attached)):
@@ -305,7 +366,8 @@ class Model(Books):
         function = self.functions.get(name)
         if function is not None:
             function.rules = rules
-            function.tokens = max(1.0, rules.rate)
+            self._pace(function)
+            self._answer_grabs(function)
 
     def requeue(self, handle: bytes) -> None:
         self.next_handle()
@@ -341,11 +403,10 @@ class Model(Books):
         for job in list(self.running.values()):
             if job.deadline <= now:
                 self.give_back(job)
-        for function in self.functions.values():
-            if function.rules.rate:
-                function.tokens = min(
-                    max(1.0, function.rules.rate), function.tokens + function.rules.rate * passed
-                )
+        for function in self.paced.values():
+            rate = function.rules.rate
+            function.tokens = min(max(1.0, rate), function.tokens + rate * passed)
+            self._answer_grabs(function)
         for handle in [handle for handle, result in self.results.items() if result[2] <= wall]:
             self._drop_result(handle)
 
@@ -372,6 +433,9 @@ class Model(Books):
         """The server is gone, with all that was not durable; another one takes up the rest."""
         for name in ("functions", "rules", "jobs", "dead", "results", "running", "touched", "gathering"):
             getattr(self, name).clear()
+        self.paced.clear()
+        self.grabs = []
+        self.old_grabs = []
         self.waiters = []
         self.waits_for_commit = []
         self.new_gathering = []

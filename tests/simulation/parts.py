@@ -140,6 +140,9 @@ class Peer:
     running: dict[bytes, Job] = field(default_factory=dict)
     attached: list[Job] = field(default_factory=list)
     wants_exceptions: bool = False
+    # Whether its last grab got a job; whether one waits for a job, and wants it with its unique.
+    had_job: bool = False
+    grab: bool | None = None
     sleeping: bool = False
     # The tick in which it was woken; -1: no wake is in flight.
     woken_at: int = -1

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from geartrain.broker import Broker
 from geartrain.broker import Peer as BrokerPeer
 from geartrain.broker.ledger import first_number
+from geartrain.broker.limits import Rules
 from geartrain.broker.records import Batch, Document, JobRecord
 from geartrain.broker.results import Results
 from geartrain.wire import packets as p
@@ -63,7 +64,8 @@ class Stage:
         self._wall = 1_700_000_000.0
         self._last_number = 0  # of any acknowledged job
         self._journal = Journal()
-        self._model = Model(b"H:sim:", MOST_RESULTS, MOST_RESULT_BYTES)
+        self._is_patient = self._random() < 0.7
+        self._model = Model(b"H:sim:", MOST_RESULTS, MOST_RESULT_BYTES, self._is_patient)
         self._actors: list[Actor] = []
         self._batch: Batch | None = None
         self._start()
@@ -110,7 +112,8 @@ class Stage:
         number = first_number(documents, self._wall)
         if number <= self._last_number:
             raise invariants.Violation(f"handles from {number} on are given out again")
-        self._broker = Broker("sim", number, now=self._now, wall=self._wall, durable=True)
+        rules = Rules(patient=self._is_patient)
+        self._broker = Broker("sim", number, now=self._now, wall=self._wall, durable=True, rules=rules)
         self._broker.jobs.results = Results(MOST_RESULTS, MOST_RESULT_BYTES)
         for document in documents:
             self._broker.restore_document(document)
@@ -164,6 +167,13 @@ class Stage:
         self._wall += passed
         self._broker.tick(self._now, self._wall)
         self._model.tick(self._now, self._wall)
+
+    def _expire(self) -> None:
+        """A moment has passed for the grabs that wait, if any does."""
+        if self._broker.grabs_wait:
+            self._broker.time_grabs()
+        self._broker.answer_grabs()
+        self._model.expire()
 
     def _jump(self) -> None:
         """Somebody sets the clock, forwards or back."""

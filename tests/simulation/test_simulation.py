@@ -13,6 +13,7 @@ from geartrain.broker.calendar import Calendar
 from geartrain.broker.dispatch import Dispatch
 from geartrain.broker.ledger import Ledger
 from geartrain.broker.outbox import Outboxes
+from geartrain.broker.patience import Patience
 from geartrain.broker.state import Function
 from geartrain.broker.waiters import Waiters
 
@@ -85,6 +86,9 @@ MUTATIONS: Final[dict[str, tuple[type, str, Callable[..., Any]]]] = {
     "a commit that failed is not reported": (Ledger, "refused", _commit_after_all),
     "wakes are not passed on": (Dispatch, "rebalance", _nothing),
     "a wake is lost when its worker sleeps again": (Dispatch, "sleep", _sleep_without_passing_on),
+    "grabs wait though there is a job for them": (Dispatch, "_answer_grabs", _nothing),
+    "a grab that waits is forgotten when something else comes": (Patience, "end", Patience.leave),
+    "a grab outlives its connection": (Patience, "leave", _nothing),
     "held packets are released too early": (Outboxes, "hold", _hold_nothing),
     "asking for a result outlives its connection": (Waiters, "leave", _nothing),
     "delayed jobs never fall due": (Calendar, "take", lambda calendar, until: []),

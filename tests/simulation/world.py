@@ -18,8 +18,8 @@ from .stage import Actor, Stage
 FUNCTIONS: Final = (b"a", b"b", b"c", b"d", b"e")
 UNIQUES: Final = (b"", b"", b"", b"", b"-", b"u1", b"u2", b"u3")
 MOST_PEERS: Final = 12
-MOST_JOBS: Final = 40
-"""Jobs above which workers are busier than clients."""
+MOST_JOBS: Final = (4, 40)
+"""Jobs above which workers are busier than clients: there are runs with idle workers and with long queues."""
 SWEEP: Final = 100
 """Steps between two looks at everything."""
 DRAIN: Final = 20_000
@@ -48,6 +48,7 @@ class World(Stage):
             self._sleep: 60,
             self._take_or_land: 100,
             self._tick: 50,
+            self._expire: 50,
             self._can_do: 30,
             self._connect: 20,
             self._disconnect: 14,
@@ -58,6 +59,7 @@ class World(Stage):
             self._rule: 2,
             self._jump: 1,
         }
+        self._most_jobs = self._choice(MOST_JOBS)
         self._table = [
             action
             for action, weight in weights.items()
@@ -112,6 +114,7 @@ class World(Stage):
         actor = actor or self._any()
         if actor is None:
             return
+        self._model.stir(actor.model)
         name = self._choice(FUNCTIONS)
         if self._random() < 0.2:
             self._model.can_do(actor.model, name, 2.0)
@@ -124,6 +127,7 @@ class World(Stage):
         actor = self._any()
         if actor is None:
             return
+        self._model.stir(actor.model)
         if self._random() < 0.2:
             for name in list(actor.model.abilities):
                 self._model.cant_do(actor.model, name)
@@ -137,8 +141,9 @@ class World(Stage):
 
     def _submit(self) -> None:
         actor = self._any()
-        if actor is None or (len(self._model.jobs) > MOST_JOBS and self._random() < 0.9):
+        if actor is None or (len(self._model.jobs) > self._most_jobs and self._random() < 0.9):
             return
+        self._model.stir(actor.model)
         name = self._choice(FUNCTIONS)
         unique = self._choice(UNIQUES)
         workload = b"w%d" % self._below(5 if unique == b"-" else 1000)
@@ -158,6 +163,7 @@ class World(Stage):
         if actor is None:
             return
         model = self._model
+        model.stir(actor.model)
         known = self._choice((list(model.jobs), list(model.results), list(model.dead), [b"H:nobody:1"]))
         handle = self._choice(known) if known else b"H:nobody:1"
         if self._random() < 0.5:
@@ -173,6 +179,7 @@ class World(Stage):
         actor = actor or self._any()
         if actor is None:
             return
+        self._model.stir(actor.model)
         with_unique = self._random() < 0.5
         self._model.grab(actor.model, with_unique)
         running = len(actor.model.running)
@@ -184,6 +191,7 @@ class World(Stage):
     def _sleep(self, actor: Actor | None = None) -> None:
         actor = actor or self._any()
         if actor is not None:
+            self._model.stir(actor.model)
             actor.model.sleeping = True
             actor.model.woken_at = -1
             self._broker.receive(actor.peer, p.PRE_SLEEP, b"")
@@ -213,6 +221,7 @@ class World(Stage):
             if actor is not None:
                 handle = self._choice(list(self._model.jobs) or [b"H:nobody:1"])
                 if handle not in actor.model.running:
+                    self._model.stir(actor.model)
                     text = b"Job does not exist on server"
                     self._model.tell(actor.model, packet(p.ERROR, b"JOB_NOT_FOUND", text))
                     self._broker.receive(actor.peer, p.WORK_DATA, handle + b"\0data")
@@ -279,6 +288,8 @@ class World(Stage):
             self._model.requeue(handle)
             self._administer("dead.requeue", {"handle": handle.decode()})
         self._wall = max(self._wall, *(job.due for job in self._model.jobs.values()), 0.0)
+        self._wall = max(self._wall, *(expires for _, _, expires in self._model.results.values()), 0.0)
+        self._now = max(self._now, *(job.rests_until or 0.0 for job in self._model.jobs.values()), 0.0)
         for _ in range(40):
             self._now += 3.0
             self._wall += 3.0

@@ -65,7 +65,10 @@ _GUARDED: Final = frozenset(
 
 _ENDS: Final[dict[int, str]] = {p.WORK_COMPLETE: COMPLETE, p.WORK_FAIL: FAIL, p.WORK_EXCEPTION: EXCEPTION}
 
-_NO_JOB: Final = response(p.NO_JOB)
+# What a worker that waits for the answer to its grab may send meanwhile: it is not answered.
+_NEWS: Final = frozenset(
+    {p.WORK_COMPLETE, p.WORK_FAIL, p.WORK_EXCEPTION, p.WORK_DATA, p.WORK_WARNING, p.WORK_STATUS}
+)
 
 
 class Broker:
@@ -122,7 +125,13 @@ class Broker:
         self.limits = limits or Limits()
         rules = rules or Rules()
         self._outboxes = Outboxes()
-        self._dispatch = Dispatch(self._outboxes, rules.round_robin, rules.worker_wakeup)
+        self._dispatch = Dispatch(
+            self._outboxes,
+            self._assign,
+            round_robin=rules.round_robin,
+            worker_wakeup=rules.worker_wakeup,
+            patient=rules.patient,
+        )
         self._handles = Handles(prefix, first_number)
         self._ledger = Ledger(self._handles, self._outboxes, durable)
         self.jobs = Jobs(
@@ -202,8 +211,11 @@ class Broker:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether there is something to see to besides `touched`: `commit_is_due` or `shutdown`."""
-        return self._ledger.is_due or bool(self.shutdown)
+        """Whether there is something to see to besides `touched`.
+
+        That is `commit_is_due`, `shutdown` or `grabs_wait`.
+        """
+        return self._ledger.is_due or self._dispatch.patience.wants_timing or bool(self.shutdown)
 
     def connect(self, peer: Peer) -> None:
         """A connection was accepted."""
@@ -211,6 +223,9 @@ class Broker:
 
     def receive(self, peer: Peer, type: int, body: bytes) -> None:
         """A connected peer sent a packet or, with the type `TEXT`, a line."""
+        if peer.grab and type not in _NEWS:
+            # Answers keep their order.
+            self._dispatch.patience.end(peer)
         try:
             if self._check is not None and type in _GUARDED and (reason := self._check(peer, type, body)):
                 if type != p.TEXT:
@@ -253,6 +268,7 @@ class Broker:
         peer.held = None
         peer.gates = []
         peer.sleeping = False
+        self._dispatch.patience.leave(peer)
         # As a client first, so that nothing that follows is told to it.
         self.jobs.waiters.leave(peer)
         for job in list(peer.waits_for.values()):
@@ -275,6 +291,22 @@ class Broker:
         """
         self.jobs.tick(now, wall)
         self._dispatch.tick()
+
+    @property
+    def grabs_wait(self) -> bool:
+        """Whether a grab waits for a job and nobody has begun to call `answer_grabs`."""
+        return self._dispatch.patience.wants_timing
+
+    def time_grabs(self) -> None:
+        """Whoever drives the broker calls `answer_grabs` at an interval from now on."""
+        self._dispatch.patience.start_timing()
+
+    def answer_grabs(self) -> bool:
+        """Answer NO_JOB to the grabs that have waited for at least one interval between two calls.
+
+        Returns whether others still wait; if not, `grabs_wait` says when to begin anew.
+        """
+        return self._dispatch.patience.expire()
 
     def close(self, *, hand_out: bool) -> None:
         """Take no more jobs, and hand out those that are there no more either unless `hand_out`."""
@@ -486,7 +518,7 @@ class Broker:
         woken_for = dispatch.settle(peer)
         function = dispatch.choose(peer)
         if function is None:
-            self._outboxes.send(peer, _NO_JOB)
+            dispatch.patience.wait(peer, type)
         else:
             self._assign(peer, function, type)
         if woken_for is not None:
@@ -495,6 +527,7 @@ class Broker:
 
     def _assign(self, peer: Peer, function: Function, type: int) -> None:
         """Give a grabbing worker the function's next job."""
+        peer.had_job = True
         job = self.jobs.assign(peer, function)
         if type == p.GRAB_JOB:
             kind = p.JOB_ASSIGN
@@ -667,6 +700,8 @@ class Broker:
         self._error(peer, b"INVALID_MAGIC", b"Request magic expected")
 
     def _error(self, peer: Peer, code: bytes, text: bytes) -> None:
+        if peer.grab:
+            self._dispatch.patience.end(peer)
         self._outboxes.send(peer, response(p.ERROR, code + b"\0" + text))
 
     def _job_not_found(self, peer: Peer, text: bytes) -> None:

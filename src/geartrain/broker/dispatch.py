@@ -7,11 +7,13 @@ grace passes its wake on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from ..wire import packets as p
 from ..wire.codec import response
 from .outbox import Outboxes
+from .patience import Patience
 from .state import Ability, Function, Job, Peer
 
 _NOOP: Final = response(p.NOOP)
@@ -22,11 +24,23 @@ _ALL: Final = 1_000_000
 class Dispatch:
     """The waiting jobs and the sleeping workers of one broker, in balance.
 
-    `round_robin` and `worker_wakeup` are as in `Rules`.
+    Args:
+        give: answers a peer's grab of some type with the next job of a function.
+        round_robin, worker_wakeup, patient: as in `Rules`.
     """
 
-    def __init__(self, outboxes: Outboxes, round_robin: bool = False, worker_wakeup: int = 1) -> None:
+    def __init__(
+        self,
+        outboxes: Outboxes,
+        give: Callable[[Peer, Function, int], None],
+        *,
+        round_robin: bool = False,
+        worker_wakeup: int = 1,
+        patient: bool = False,
+    ) -> None:
         self._outboxes = outboxes
+        self._give = give
+        self.patience = Patience(outboxes, patient)
         self._round_robin = round_robin
         # Wakes that a waiting job is worth.
         self._wakeup = worker_wakeup or _ALL
@@ -52,6 +66,8 @@ class Dispatch:
             function.append(job)
         if function.waiting == 1:
             self._ready[function.name] = function
+        if self.patience.peers:
+            self._answer_grabs(function)
         if function.demand() * self._wakeup > function.woken and not self.paused:
             if self._wakeup == 1:
                 self._wake(function)
@@ -78,9 +94,24 @@ class Dispatch:
             return None
         function = self._newest(peer, False)
         if self._round_robin and function is not None:
-            peer.abilities[function.name].rank = self._last_rank
-            self._last_rank -= 1
+            self._serve_last(peer, function)
         return function
+
+    def _serve_last(self, peer: Peer, function: Function) -> None:
+        peer.abilities[function.name].rank = self._last_rank
+        self._last_rank -= 1
+
+    def _answer_grabs(self, function: Function) -> None:
+        """Hand the jobs of a function that may start to the grabs that wait for one."""
+        while function.demand() > 0 and not self.paused:
+            peer = self.patience.first(function)
+            if peer is None:
+                return
+            if self._round_robin:
+                self._serve_last(peer, function)
+            type = peer.grab
+            self.patience.leave(peer)
+            self._give(peer, function, type)
 
     def _newest(self, peer: Peer, unmatched: bool) -> Function | None:
         """The newest ability with a job waiting or, if `unmatched`, with one that nobody was woken for.
@@ -134,6 +165,8 @@ class Dispatch:
 
     def rebalance(self, function: Function) -> None:
         """Wake workers while a job of the function may run that nobody was woken for and one sleeps."""
+        if self.patience.peers:
+            self._answer_grabs(function)
         while function.demand() * self._wakeup > function.woken and not self.paused:
             if not self._wake(function):
                 return

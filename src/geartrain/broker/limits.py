@@ -81,11 +81,19 @@ class Rules:
         policy: what functions begin with.
         round_robin: a function that a worker was served from comes last at its next grab.
         worker_wakeup: sleeping workers that are woken for a waiting job; 0: all.
+        patient: a worker that has just done a job is not answered NO_JOB at once. Then whoever drives the
+            broker has to call `answer_grabs`.
     """
 
     def __init__(
-        self, *, policy: Policy | None = None, round_robin: bool = False, worker_wakeup: int = 1
+        self,
+        *,
+        policy: Policy | None = None,
+        round_robin: bool = False,
+        worker_wakeup: int = 1,
+        patient: bool = False,
     ) -> None:
         self.policy = policy or Policy()
         self.round_robin = round_robin
         self.worker_wakeup = worker_wakeup
+        self.patient = patient

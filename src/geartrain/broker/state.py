@@ -18,13 +18,16 @@ The life of a worker (any peer that announced a function):
     =========  ====================================  =======================================================
     state      how it shows                          leaves it when
     =========  ====================================  =======================================================
-    awake      neither of the below                  it sends PRE_SLEEP with no work for it: asleep
+    awake      none of the below                     it sends PRE_SLEEP with no work for it: asleep
+    patient    `grab` holds the type of its grab     a job comes that it can do: awake, and has it; a moment
+                                                     passes, or it sends anything but news of a job: awake,
+                                                     answered NO_JOB
     asleep     `sleeping`, listed at its functions   a job waits that nobody was woken for: woken, with NOOP
     woken      `woken_for` names the function        it grabs, or its grace ends and another one is woken
     =========  ====================================  =======================================================
 
-A job that waits for a worker is matched by at most one wake in flight, and while one waits unmatched no
-worker that can do it sleeps. A function's `waiting` and `woken` are the two sides of that balance.
+No job that may start waits while a worker that can do it is patient. A job that waits for a worker is matched
+by at most one wake in flight, and while one waits unmatched no worker that can do it sleeps. A function's `waiting` and `woken` are the two sides of that balance.
 """
 
 from __future__ import annotations
@@ -263,6 +266,9 @@ class Peer:
         self.abilities: dict[bytes, Ability] = {}
         self.running: dict[bytes, Job] = {}
         self.sleeping = False
+        # The type of a grab that waits for a job, and whether the last one got one. See `patience.py`.
+        self.grab = 0
+        self.had_job = False
         # Abilities that a wake dropped from their function's sleepers.
         self.unlisted: list[Ability] = []
         self.woken_for: Function | None = None

@@ -52,6 +52,8 @@ __all__ = ["LOOP_NAME", "Server", "new_event_loop"]
 
 TICK: Final = 0.1
 """Seconds between two looks of the broker at the clock."""
+GRAB_PATIENCE: Final = 0.001
+"""Seconds that a grab after a job waits for the next one at least, and at most twice as long."""
 TELL_AFTER: Final = 1.0
 """Seconds between two lines of the log about the progress of a long replay."""
 STOP_WITHIN: Final = 5.0
@@ -168,7 +170,12 @@ class Server:
             pid=os.getpid(),
             limits=options.limits.for_broker(),
             handle_prefix=options.handle_prefix,
-            rules=Rules(policy=policy, round_robin=options.round_robin, worker_wakeup=options.worker_wakeup),
+            rules=Rules(
+                policy=policy,
+                round_robin=options.round_robin,
+                worker_wakeup=options.worker_wakeup,
+                patient=True,
+            ),
         )
         broker.configure(options.functions)
         if self.journal.durable and not any(kept[:2] == HOST for kept in documents):
@@ -351,6 +358,14 @@ class Server:
         self.writer.write_all()
         if broker.commit_is_due:
             self.commits.begin()
+        if broker.grabs_wait:
+            broker.time_grabs()
+            self._loop.call_later(GRAB_PATIENCE, self._answer_grabs)
+
+    def _answer_grabs(self) -> None:
+        if self.broker.answer_grabs():
+            self._loop.call_later(GRAB_PATIENCE, self._answer_grabs)
+        write_touched(self.broker)
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK, self._tick)
