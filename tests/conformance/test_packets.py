@@ -89,7 +89,7 @@ def test_every_packet_type_there_is(server: JobServer, function: str) -> None:
         # Every other form of submission.
         forms = (Packet.SUBMIT_JOB_BG, Packet.SUBMIT_JOB_HIGH_BG, Packet.SUBMIT_JOB_LOW_BG)
         handles = {client.submit(function, type=form) for form in forms}
-        client.send(Packet.SUBMIT_JOB_EPOCH, function, "", int(time.time()), "workload")
+        client.send(Packet.SUBMIT_JOB_EPOCH, function, "", int(time.time()) - 1, "workload")
         handles |= set(client.expect(Packet.JOB_CREATED))
         client.send(Packet.SUBMIT_REDUCE_JOB_BACKGROUND, function, "", "reducer", "0", "workload")
         handles |= set(client.expect(Packet.JOB_CREATED))

@@ -27,7 +27,8 @@ The life of a worker (any peer that announced a function):
     =========  ====================================  =======================================================
 
 No job that may start waits while a worker that can do it is patient. A job that waits for a worker is matched
-by at most one wake in flight, and while one waits unmatched no worker that can do it sleeps. A function's `waiting` and `woken` are the two sides of that balance.
+by at most one wake in flight, and while one waits unmatched no worker that can do it sleeps. A function's
+`waiting` and `woken` are the two sides of that balance.
 """
 
 from __future__ import annotations
