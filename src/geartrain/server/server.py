@@ -365,7 +365,7 @@ class Server:
     def _answer_grabs(self) -> None:
         if self.broker.answer_grabs():
             self._loop.call_later(GRAB_PATIENCE, self._answer_grabs)
-        write_touched(self.broker)
+        self.writer.write_all()
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK, self._tick)
