@@ -179,6 +179,45 @@ def test_a_signal_that_comes_as_soon_as_it_listens_ends_it_properly() -> None:
             assert server.wait() == 0
 
 
+REPLAYING = """
+import os, sys
+from geartrain.cli.logs import configure_logs
+from geartrain.server import Server, ServerOptions
+from geartrain.server.process import serve
+
+replay = Server._replay
+
+async def replay_with_signals(self):
+    for number in sys.argv[2:]:
+        os.kill(os.getpid(), int(number))
+    await replay(self)
+    if int(sys.argv[-1]) == 15:
+        import asyncio
+        await asyncio.sleep(60)
+
+Server._replay = replay_with_signals
+configure_logs()
+serve(ServerOptions(port=int(sys.argv[1]), journal="memory"))
+"""
+
+
+def test_signals_while_it_replays_its_journal_are_heeded_once_it_listens() -> None:
+    port = free_port()
+    numbers = (str(int(signal.SIGHUP)), str(int(signal.SIGUSR1)))
+    with Process(sys.executable, "-c", REPLAYING, str(port), *numbers) as server:
+        server.wait_until(lambda: accepts("127.0.0.1", port), "it listens")
+        server.wait_for_output("certificates and access were read again")
+        server.wait_for_output('"event": "state"')
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+def test_a_long_replay_ends_at_sigterm() -> None:
+    with Process(sys.executable, "-c", REPLAYING, str(free_port()), str(int(signal.SIGTERM))) as server:
+        assert server.wait() == 0
+        assert "ended by a signal before it listened" in server.stderr
+
+
 def test_complaints_about_peers_do_not_fill_the_log() -> None:
     with geartrain() as server:
         for _ in range(100):

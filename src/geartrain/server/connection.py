@@ -229,6 +229,8 @@ class Connection:
         self._lists = True
         self.pause()
         peer = self.peer
+        if self._server.trace is not None:
+            self._server.trace.sent(peer, peer.outbox[: peer.listing_at])
         self._transport.write(b"".join(peer.outbox[: peer.listing_at]))
         del peer.outbox[: peer.listing_at]
         asyncio.get_running_loop().call_soon(self._go_on_listing)

@@ -45,6 +45,7 @@ def serve(
         loop = asyncio.get_running_loop()
         me = asyncio.current_task()
         has_started = False
+        early: list[Callable[[], None]] = []
 
         def end() -> None:
             systemd.notify("STOPPING=1")
@@ -68,9 +69,17 @@ def serve(
             set_level(word)
             server.follow_log_level()
 
-        # Before it listens: who finds it there may end it, too.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, end)
+        def once_started(act: Callable[[], None]) -> Callable[[], None]:
+            return lambda: act() if has_started else early.append(act)
+
+        # Before it listens: who finds it there may end it, too, and a long replay is no reason to die of SIGHUP.
+        for number, act in (
+            (signal.SIGTERM, end),
+            (signal.SIGINT, end),
+            (signal.SIGHUP, once_started(reload)),
+            (signal.SIGUSR1, once_started(lambda: _log.info("state", **report(server)))),
+        ):
+            loop.add_signal_handler(number, act)
         try:
             await server.start(systemd.listening_sockets())
         except asyncio.CancelledError:
@@ -88,12 +97,12 @@ def serve(
             memory.look(server.now, len(server.broker.jobs), server.broker.jobs.bytes)
 
         server.on_tick = tick
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        loop.add_signal_handler(signal.SIGUSR1, lambda: _log.info("state", **report(server)))
         if on_ready is not None:
             on_ready(server)
         server.warn_if_exposed()
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
+        for act in early:
+            act()
         await server.stopped()
 
     with process_id_file(chosen.pid_file), asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -19,6 +19,9 @@ from ..wire.text import text_of
 
 _NEVER: Final = frozenset({"workload", "result", "data", "exception", "warning", "option"})
 
+MOST: Final = 1000
+"""Bytes of text that are shown at most: a list may have millions of lines."""
+
 _log = structlog.get_logger("geartrain.server")
 
 
@@ -47,7 +50,7 @@ class Trace:
 
     def _tell(self, event: str, peer: Peer, type: int, body: bytes) -> None:
         if type == p.TEXT:
-            _log.debug(event, packet="text", peer=peer.address, fd=peer.fd, line=text_of(body))
+            _log.debug(event, packet="text", peer=peer.address, fd=peer.fd, line=text_of(body[:MOST]))
             return
         told: dict[str, object] = {}
         packet = p.PACKETS.get(type)
