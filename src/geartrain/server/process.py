@@ -72,7 +72,7 @@ def serve(
         def once_started(act: Callable[[], None]) -> Callable[[], None]:
             return lambda: act() if has_started else early.append(act)
 
-        # Before it listens: who finds it there may end it, too, and a long replay is no reason to die of SIGHUP.
+        # Before it listens: who finds it there may end it, and a replay is no time to die of SIGHUP.
         for number, act in (
             (signal.SIGTERM, end),
             (signal.SIGINT, end),
