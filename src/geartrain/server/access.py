@@ -48,6 +48,10 @@ class Rule:
         self.certificates = [_pattern(text) for text in _texts(settings, "certificate")]
         self.tokens = [_digest(text.encode()) for text in _texts(settings, "token")]
         self.tokens += [_hex_digest(text) for text in _texts(settings, "token_sha256")]
+        for key in ("address", "certificate", "token", "token_sha256"):
+            # A rule that asks for nothing applies to everybody; nobody means that by an empty list.
+            if settings.get(key) == []:
+                raise ValueError(f"{key}: the list is empty; leave it out if the rule does not ask for one")
         self.rights = {right: [_pattern(text) for text in _texts(settings, right)] for right in _RIGHTS}
         self.watch = settings.get("watch", False)
         if not isinstance(self.watch, bool):
@@ -217,7 +221,7 @@ def _read(path: str) -> list[Rule]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"access: {path} can't be read: {error}") from None
     rules = tables.pop("rule", [])
-    if tables or not isinstance(rules, list):
+    if tables or not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
         raise ConfigError(f"{path}: expected rules, each beginning with [[rule]]")
     lines = [
         number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")
