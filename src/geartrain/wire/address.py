@@ -25,6 +25,10 @@ class Address(NamedTuple):
         """Whether nobody but programs of the same machine gets there."""
         return bool(self.path) or self.host in ("localhost", "::1") or self.host.startswith("127.")
 
+    def __repr__(self) -> str:
+        # Without the token: what is printed while debugging, or sent along with an error, must not hold it.
+        return f"<Address {self}>"
+
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
