@@ -22,7 +22,7 @@ lines = st.binary(min_size=1, max_size=40).filter(
 )
 binary = st.tuples(st.sampled_from(TYPES), bodies)
 text = st.tuples(st.just(p.TEXT), lines)
-sessions = st.lists(st.one_of(binary, text), max_size=20)
+conversations = st.lists(st.one_of(binary, text), max_size=20)
 
 
 def encoded(packets: list[tuple[int, bytes]], end: bytes) -> bytes:
@@ -31,7 +31,9 @@ def encoded(packets: list[tuple[int, bytes]], end: bytes) -> bytes:
 
 @at_any_speed
 @given(
-    packets=sessions, cuts=st.lists(st.integers(0, 3000), max_size=30), end=st.sampled_from([b"\n", b"\r\n"])
+    packets=conversations,
+    cuts=st.lists(st.integers(0, 3000), max_size=30),
+    end=st.sampled_from([b"\n", b"\r\n"]),
 )
 def test_any_packets_and_lines_split_at_any_bytes_come_out_as_they_went_in(
     packets: list[tuple[int, bytes]], cuts: list[int], end: bytes
@@ -45,7 +47,7 @@ def test_any_packets_and_lines_split_at_any_bytes_come_out_as_they_went_in(
 
 
 @at_any_speed
-@given(packets=sessions)
+@given(packets=conversations)
 def test_packets_come_out_as_they_went_in_a_byte_at_a_time(packets: list[tuple[int, bytes]]) -> None:
     data = encoded(packets, b"\n")
     parser = Parser(p.REQUEST)
