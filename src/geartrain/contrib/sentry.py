@@ -1,7 +1,7 @@
 """Errors of jobs in Sentry: `pip install 'geartrain[sentry]'`.
 
-    sentry_sdk.init(...)
-    report_errors(worker)
+sentry_sdk.init(...)
+report_errors(worker)
 """
 
 from __future__ import annotations
