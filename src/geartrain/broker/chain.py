@@ -63,9 +63,9 @@ class Chain:
         link.before = None
         link.after = None
 
-    def pop_first(self) -> Link | None:
-        """Take out the member at the head; None if there is none."""
-        first = self.first
-        if first is not None:
-            self.remove(first)
-        return first
+    def pop_last(self) -> Link | None:
+        """Take out the member at the end; None if there is none."""
+        last = self.last
+        if last is not None:
+            self.remove(last)
+        return last

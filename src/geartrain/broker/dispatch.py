@@ -189,9 +189,9 @@ class Dispatch:
                 self.rebalance(function)
 
     def _wake(self, function: Function) -> bool:
-        """Wake the worker that has slept longest; false if none sleeps."""
+        """Wake the worker that fell asleep last; false if none sleeps."""
         while True:
-            link = function.sleepers.pop_first()
+            link = function.sleepers.pop_last()
             if link is None:
                 return False
             ability = cast(Ability, link)

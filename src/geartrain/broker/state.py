@@ -134,7 +134,7 @@ class Function:
         # Peers that announced it, and wakes for it that were not answered by a grab yet.
         self.workers = 0
         self.woken = 0
-        # The abilities of sleeping workers, longest asleep first. See `Ability.listed`.
+        # The abilities of sleeping workers, last to fall asleep at the end. See `Ability.listed`.
         self.sleepers = Chain()
         # What coalesces: by unique, and for the unique b"-" by workload.
         self.uniques: dict[bytes, Job] = {}
