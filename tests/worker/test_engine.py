@@ -8,7 +8,7 @@ import pytest
 
 from geartrain import Job
 from geartrain.errors import ProtocolError
-from geartrain.worker.engine import ASLEEP, AWAKE, GRABBING, RETRY_GRAB, Engine
+from geartrain.worker.engine import ASLEEP, AWAKE, GRABBING, Engine
 from geartrain.worker.functions import Function
 from tests.harness.rawwire import REQ, RES, Argument, Packet, encode
 
@@ -154,26 +154,50 @@ def test_while_jobs_wait_the_next_grab_goes_out_with_the_end_of_a_job(engine: En
 
 
 def test_jobs_that_come_one_at_a_time_are_followed_by_sleep(engine: Engine) -> None:
+    expected = asides(0, 1, 2, 4, 8, 16, 16)
+    assert follow_lone_jobs(engine, len(expected)) == expected
+    # Another server may answer grabs otherwise.
+    engine.connected(ADD)
+    assert follow_lone_jobs(engine, 6) == asides(0, 1, 2)
+
+
+def test_a_grab_ahead_that_brings_a_job_has_the_next_ones_go_out_at_once(engine: Engine) -> None:
+    assert follow_lone_jobs(engine, 10) == [*asides(0, 1, 2), *[Packet.PRE_SLEEP] * 4]
+    assert next_lone_job(engine) == Packet.GRAB_JOB_ALL
+    for _ in range(3):
+        engine.receive(ASSIGN)
+        engine.ended(b"H:1")
+        assert types(engine.follow()) == [Packet.GRAB_JOB_ALL]
+    engine.receive(NO_JOB)
+    take_reply(engine)
+    assert follow_lone_jobs(engine, 5) == asides(1, 2)
+
+
+def asides(*counts: int) -> list[Packet]:
+    """Grabs, with so many jobs before each that end without."""
+    return [sent for count in counts for sent in [Packet.PRE_SLEEP] * count + [Packet.GRAB_JOB_ALL]]
+
+
+def next_lone_job(engine: Engine) -> Packet:
+    """A sleeper is woken for a job and does it; returns what follows its end."""
+    engine.receive(NOOP)
     engine.grab()
     engine.receive(ASSIGN)
     engine.ended(b"H:1")
-    engine.follow()
-    engine.receive(NO_JOB)
-    take_reply(engine)
+    (sent,) = types(engine.follow())
+    return sent
+
+
+def follow_lone_jobs(engine: Engine, count: int) -> list[Packet]:
+    """Jobs that come one at a time; returns what followed the end of each."""
     followed_by = []
-    for _ in range(2 * RETRY_GRAB):
-        engine.receive(NOOP)
-        engine.grab()
-        engine.receive(ASSIGN)
-        engine.ended(b"H:1")
-        (sent,) = types(engine.follow())
-        followed_by.append(sent)
-        if sent == Packet.GRAB_JOB_ALL:
+    for _ in range(count):
+        followed_by.append(next_lone_job(engine))
+        if engine.state == GRABBING:
             engine.receive(NO_JOB)
             take_reply(engine)
         assert engine.state == ASLEEP
-    # Once in a while it looks whether there is more, which there is not.
-    assert followed_by == ([Packet.PRE_SLEEP] * (RETRY_GRAB - 1) + [Packet.GRAB_JOB_ALL]) * 2
+    return followed_by
 
 
 def test_a_changed_table_of_functions_is_told_by_its_differences(engine: Engine) -> None:

@@ -47,8 +47,8 @@ _UNKNOWN_PACKET: Final = (b"INVALID_COMMAND", b"server_error", b"unknown_command
 
 _JOB_NOT_FOUND: Final = b"JOB_NOT_FOUND"
 
-RETRY_GRAB: Final = 8
-"""After so many jobs that came one at a time a grab goes out together with the end of a job once again."""
+MOST_ASIDE: Final = 16
+"""Jobs at most that end without a grab behind them, after grabs behind a job's end were in vain."""
 
 _log = structlog.get_logger("geartrain.worker")
 
@@ -93,9 +93,11 @@ class Engine:
         # Which grab the server understands. Each connection tries anew: another server may be there now.
         self._grab = 0
         self._grab_is_known = False
-        # How many jobs in a row had no other one waiting behind them. While it is zero the next grab goes out
-        # with the end of a job; else we go to sleep with it, which saves a grab for nothing.
-        self._lone = 0
+        # The next grab goes out with the end of a job: another waits, or the server holds the grab until one
+        # comes in a moment. Where it was in vain the next job ends in going to sleep instead, which saves a
+        # grab for nothing, and each further time twice as many do.
+        self._aside = 0
+        self._next_aside = 1
         self._grabbed_ahead = False
 
     # What to write
@@ -109,6 +111,8 @@ class Engine:
         self.announced = {}
         self._parser = Parser(p.RESPONSE, self._max_packet)
         self._grabbed_ahead = False
+        self._aside = 0
+        self._next_aside = 1
         self._grab = 0
         self._grab_is_known = False
         name = request(p.SET_CLIENT_ID, self._client_id) if self._client_id else b""
@@ -129,8 +133,8 @@ class Engine:
 
     def follow(self) -> bytes:
         """What to write together with the end of a job if this server's next job may come at once."""
-        if self._lone % RETRY_GRAB:
-            self._lone += 1
+        if self._aside:
+            self._aside -= 1
             self.state = ASLEEP
             return _PRE_SLEEP
         self.state = GRABBING
@@ -197,14 +201,15 @@ class Engine:
         self._grab_is_known = True
         if self._grabbed_ahead:
             self._grabbed_ahead = False
-            self._lone = 0
+            self._next_aside = 1
         return Assignment(handle, function, unique, reducer, workload)
 
     def _no_job(self) -> None:
         self._grab_is_known = True
         if self._grabbed_ahead:
             self._grabbed_ahead = False
-            self._lone = 1
+            self._aside = self._next_aside
+            self._next_aside = min(2 * self._aside, MOST_ASIDE)
         if self.state == GRABBING:
             self.state = ASLEEP
             self.reply += _PRE_SLEEP
