@@ -49,6 +49,9 @@ def test_a_long_list_is_whole_and_stands_between_what_was_asked_before_it_and_af
         assert {tuple(job[1:]) for job in jobs} == {(b"0", b"0", b"1")}
         asker.expect(Packet.ECHO_RES, "after")
         asker.sync()
+        asker.send_text("show jobs\nshow jobs\nversion")
+        assert len(asker.recv_lines()) == len(asker.recv_lines()) == LONG_LIST
+        assert asker.recv_line().startswith(b"OK ")
 
 
 def test_while_one_peer_is_slow_to_read_a_list_others_are_served_and_what_it_waits_for_comes_after() -> None:

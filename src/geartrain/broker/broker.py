@@ -676,15 +676,12 @@ class Broker:
             told = b"ERR %b %b\r\n" % (error.code, error.text.replace(b" ", b"+"))
         peer.asked_for += len(told)
         self._outboxes.send(peer, told)
-        if peer.listing is not None and not peer.listing_at:
-            peer.listing_at = len(peer.outbox)
 
     def _list(self, peer: Peer, line: bytes) -> bytes:
-        """The answer to a line, or the first part of one that would take too long at once."""
-        if peer.listing is None and peer.held is None and (parts := listing(self, line.split())) is not None:
-            peer.listing = parts
-            peer.listing_at = 0
-            return next(parts)
+        """The answer to a line; nothing yet if making it would take too long at once."""
+        if peer.held is None and (parts := listing(self, line.split())) is not None:
+            peer.listings.append((len(peer.outbox) + 1, parts))
+            return b""
         return answer(self, line)
 
     def _ask_for_more(self, peer: Peer) -> None:

@@ -250,10 +250,9 @@ class Peer:
         self.held_bytes = 0
         # It reads more slowly than it is written to.
         self.is_clogged = False
-        # The rest of an answer too long for one turn of the loop, and how much of the outbox goes before it.
-        # Whoever drives the broker takes it part by part, and lets what else there is wait until its end.
-        self.listing: Iterator[bytes] | None = None
-        self.listing_at = 0
+        # Answers too long for one turn of the loop, each with how much of the outbox goes before it. Whoever
+        # drives the broker takes them part by part, and lets what follows in the outbox wait until their end.
+        self.listings: list[tuple[int, Iterator[bytes]]] = []
         self.id = b"-"
         self.wants_exceptions = False
         # Bytes of large answers to small questions since its outbox was last written.

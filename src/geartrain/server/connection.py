@@ -100,7 +100,7 @@ class Connection:
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
         self._count_unfinished(0)
-        self.peer.listing = None
+        self.peer.listings = []
         self._unclog()
         self._server.closed(self, error)
         # Nothing is left in a cycle: the server does without the cyclic collector.
@@ -198,7 +198,7 @@ class Connection:
         peer = self.peer
         outbox = peer.outbox
         transport = self._transport
-        if peer.listing is not None:
+        if peer.listings:
             self._begin_listing()
             return
         if self._server.trace is not None:
@@ -224,35 +224,43 @@ class Connection:
 
     def _begin_listing(self) -> None:
         """Write what goes before a long answer, and the rest of it part by part; all else waits behind it."""
-        if self._lists:
-            return
-        self._lists = True
-        self.pause()
+        if not self._lists:
+            self._lists = True
+            self.pause()
+            self._write_up_to_listing()
+            asyncio.get_running_loop().call_soon(self._go_on_listing)
+
+    def _write_up_to_listing(self) -> None:
         peer = self.peer
+        at = peer.listings[0][0]
+        before = peer.outbox[:at]
+        del peer.outbox[:at]
+        peer.listings = [(position - at, parts) for position, parts in peer.listings]
         if self._server.trace is not None:
-            self._server.trace.sent(peer, peer.outbox[: peer.listing_at])
-        self._transport.write(b"".join(peer.outbox[: peer.listing_at]))
-        del peer.outbox[: peer.listing_at]
-        asyncio.get_running_loop().call_soon(self._go_on_listing)
+            self._server.trace.sent(peer, before)
+        self._transport.write(b"".join(before))
 
     def _go_on_listing(self) -> None:
         """Write the next part, once the peer has read most of those before."""
         peer = self.peer
-        if peer.listing is None or self._transport.is_closing():
+        if not peer.listings or self._transport.is_closing():
             return
         if self._is_clogged:
             self._listing_waits = True
             return
-        part = next(peer.listing, None)
+        part = next(peer.listings[0][1], None)
         if part is not None:
             self._transport.write(part)
-            asyncio.get_running_loop().call_soon(self._go_on_listing)
-            return
-        peer.listing = None
-        self._lists = False
-        if peer.outbox:
-            self.write_outbox()
-        self.resume()
+        else:
+            del peer.listings[0]
+            if not peer.listings:
+                self._lists = False
+                if peer.outbox:
+                    self.write_outbox()
+                self.resume()
+                return
+            self._write_up_to_listing()
+        asyncio.get_running_loop().call_soon(self._go_on_listing)
 
     def close(self) -> None:
         """Close when what there is for it has gone out."""
