@@ -80,8 +80,8 @@ class Connection:
             self._refuse(error)
             return
         peer = self.peer
-        if self._server.trace is not None:
-            self._server.trace.received(peer, packets)
+        if self._writer.trace is not None:
+            self._writer.trace.received(peer, packets)
         for type, body in packets:
             broker.receive(peer, type, body)
         if self._unfinished or not self._parser.idle:
@@ -201,8 +201,8 @@ class Connection:
         if peer.listings:
             self._begin_listing()
             return
-        if self._server.trace is not None:
-            self._server.trace.sent(peer, outbox)
+        if self._writer.trace is not None:
+            self._writer.trace.sent(peer, outbox)
         if len(outbox) == 1:
             transport.write(outbox[0])
         elif len(outbox) < 8:
@@ -236,8 +236,8 @@ class Connection:
         before = peer.outbox[:at]
         del peer.outbox[:at]
         peer.listings = [(position - at, parts) for position, parts in peer.listings]
-        if self._server.trace is not None:
-            self._server.trace.sent(peer, before)
+        if self._writer.trace is not None:
+            self._writer.trace.sent(peer, before)
         self._transport.write(b"".join(before))
 
     def _go_on_listing(self) -> None:

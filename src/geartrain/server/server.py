@@ -87,8 +87,6 @@ class Server:
         self.began_at = time.time()
         self.on_tick: Callable[[], None] | None = None
         """Called at each tick, for what has to show that the loop goes round."""
-        self.trace: Trace | None = None
-        """What logs every packet, while debug messages are logged."""
         self._listeners: Listeners = cast(Listeners, None)
         self._context: ssl.SSLContext | None = None
         self._access: Access | None = None
@@ -237,7 +235,7 @@ class Server:
 
     def follow_log_level(self) -> None:
         """See whether debug messages are logged now; called when that may have changed."""
-        self.trace = Trace() if Trace.wanted() else None
+        self.writer.trace = Trace() if Trace.wanted() else None
 
     def drain(self) -> None:
         """Take no more jobs and hand none out; stop when the running ones have ended. Twice: stop now."""

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from ..broker.broker import Broker
 from ..broker.state import Peer
 from .connection import Connection
+from .trace import Trace
 
 MANY: Final = 8
 """Foreground jobs that a client still waits for, from which on it is told of the others together."""
@@ -33,6 +34,8 @@ class Writer:
         self._broker = broker
         self._call_later = call_later
         self._late: list[Peer] = []
+        # What logs every packet, while debug messages are logged.
+        self.trace: Trace | None = None
 
     def write_after(self, source: Peer) -> None:
         """Write what the broker has to say to what one peer sent."""
