@@ -27,9 +27,9 @@ def fill(running: RunningServer, count: int) -> None:
 
 
 def slow_reader(running: RunningServer) -> RawPeer:
-    """A connection whose receive buffer holds next to nothing."""
+    """A connection whose receive buffer holds little, but more than the kernel waits to fill."""
     connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     connection.connect((running.host, running.port))
     return RawPeer.over(connection)
 
