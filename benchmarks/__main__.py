@@ -130,6 +130,7 @@ def main() -> None:
     file = to / "results.json"
     if not options.report:
         scenarios = SHORT if options.short else FULL
+        rounds = options.rounds or (2 if options.short else 3)
         if options.only:
             scenarios = [scenario for scenario in scenarios if scenario.group in options.only]
         results: dict[str, Any] = {
@@ -137,10 +138,12 @@ def main() -> None:
             "command": "make bench" if options.short else "make bench-full",
             "machine": machine(),
             "versions": {name: server.version_text() for name, server in SERVERS.items() if server.is_there},
-            "scenarios": run_all(scenarios, options.rounds or (2 if options.short else 5), options.scale),
+            "scenarios": run_all(scenarios, rounds, options.scale),
         }
         if not options.only or "end to end" in options.only:
-            results["end to end"] = endtoend.run_all(2 if options.short else 5, options.short)
+            results["end to end"] = endtoend.run_all(
+                options.rounds or (2 if options.short else 3), options.short
+            )
         if options.only and file.exists():
             results = merged(json.loads(file.read_text()), results)
         file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
