@@ -155,6 +155,39 @@ def test_who_administers_some_functions_administers_no_others(server: JobServer)
         assert ask(chief, "shutdown").startswith(b"ERR ACCESS_DENIED")
 
 
+def test_the_end_of_a_job_is_told_to_those_who_may_submit_it(tmp_path: Path) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text(
+        '[[rule]]\ntoken = "pay"\nsubmit = "payroll"\nwork = "payroll"\n'
+        '[[rule]]\ntoken = "web"\nsubmit = "resize"\n'
+    )
+    with (
+        geartrain(f"--access={path}", "--keep-results=1h") as server,
+        server.connect() as owner,
+        server.connect() as other,
+    ):
+        token(owner, "pay")
+        token(other, "web")
+        handle = owner.submit("payroll", type=Packet.SUBMIT_JOB_BG)
+
+        def refused() -> None:
+            for name in ("geartrain.result", "geartrain.outcome"):
+                denied(other, Packet.SUBMIT_JOB, name, "", handle)
+                denied(other, Packet.SUBMIT_JOB_EPOCH, name, "", "0", handle + b"\n")
+
+        refused()
+        owner.can_do("payroll")
+        owner.grab()
+        refused()
+        owner.complete(handle, "secret")
+        owner.sync()
+        refused()
+        asked = owner.submit("geartrain.result", handle)
+        owner.expect(Packet.WORK_COMPLETE, asked, "secret")
+        other.submit("geartrain.outcome", "H:unknown:1")
+        other.expect(Packet.WORK_COMPLETE)
+
+
 def test_our_libraries_send_the_token_that_they_are_given(server: JobServer) -> None:
     worker = Worker(server.address, token="worker-secret")
 

@@ -130,7 +130,7 @@ class Access:
         if type == p.TEXT:
             allowed = self._may_say(peer, body.split())
         elif type in _SUBMISSIONS:
-            allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]))
+            allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]), body)
         elif type in (p.CAN_DO, p.CAN_DO_TIMEOUT):
             allowed = self._may(peer, "work", text_of(body.partition(b"\0")[0]))
         else:
@@ -158,12 +158,27 @@ class Access:
 
     # Rights
 
-    def _may_submit(self, peer: Peer, function: str) -> bool:
+    def _may_submit(self, peer: Peer, function: str, body: bytes) -> bool:
         if not function.startswith("geartrain."):
             return self._may(peer, "submit", function)
         if function in _OWN:
-            return any(rule.rights["submit"] for rule in self._rules_of(peer))
+            return self._may_ask_of(peer, body.rpartition(b"\0")[2].strip())
         return self._may_watch(peer) if function in _WATCHED else self._may(peer, "administer", "*")
+
+    def _may_ask_of(self, peer: Peer, handle: bytes) -> bool:
+        """Whether a peer may know how the job of this handle ended: whoever may submit such jobs does.
+
+        Handles count up, so they are no secret that could stand for a right.
+        """
+        if not any(rule.rights["submit"] for rule in self._rules_of(peer)):
+            return False
+        assert self._broker is not None
+        jobs = self._broker.jobs
+        outcome = jobs.results.get(handle, jobs.wall)
+        if outcome is not None:
+            return self._may(peer, "submit", text_of(outcome.function))
+        job = jobs.by_handle.get(handle) or jobs.dead.get(handle)
+        return job is None or self._may(peer, "submit", text_of(job.function.name))
 
     def _may_say(self, peer: Peer, words: list[bytes]) -> bool:
         word = words[0].lower() if words else b""
