@@ -78,6 +78,25 @@ def test_a_daemon_that_can_not_listen_fails_in_the_foreground(tmp_path: Path) ->
     assert "192.0.2.1" in (tmp_path / "log").read_text()
 
 
+def test_a_daemon_finds_its_files_where_it_was_started(tmp_path: Path) -> None:
+    arguments = [
+        "--listen=127.0.0.1",
+        f"--port={free_port()}",
+        "--daemon",
+        "--pid-file=pid",
+        "--log-file=log",
+    ]
+    arguments += ["-q", "libsqlite3", "--libsqlite3-db=queue.db"]
+    subprocess.run([*GEARMAND, *arguments], cwd=tmp_path, check=True, timeout=60)
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert (tmp_path / "log").exists()
+        assert (tmp_path / "queue.db.geartrain").exists()
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: _is_gone(pid), "it has ended")
+
+
 def test_every_option_of_gearmand_is_taken() -> None:
     require(GEARMAND_C, "gearmand (C) is missing: apt-get install gearman-job-server")
     told = subprocess.run([GEARMAND_C, "--help"], capture_output=True, text=True, timeout=10).stdout

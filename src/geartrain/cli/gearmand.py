@@ -243,7 +243,7 @@ def _daemonize() -> int:
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.chdir("/")
+    # In the same folder, as gearmand: paths on the command line may be relative to it.
     sys.stdout.flush()
     sys.stderr.flush()
     null = os.open(os.devnull, os.O_RDWR)
