@@ -61,7 +61,7 @@ def token(peer: RawPeer, text: str) -> RawPeer:
     return peer
 
 
-def denied(peer: RawPeer, type: Packet, *arguments: str) -> None:
+def denied(peer: RawPeer, type: Packet, *arguments: str | bytes) -> None:
     peer.send(type, *arguments)
     peer.expect(Packet.ERROR, "ACCESS_DENIED", ...)
 
