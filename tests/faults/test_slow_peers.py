@@ -83,14 +83,15 @@ def test_a_client_that_never_reads_a_gigabyte_costs_next_to_nothing_and_is_dropp
 def test_a_stopped_worker_keeps_no_job_from_another() -> None:
     """It is woken, does not grab, and its wake is passed on."""
     with geartrain() as server, server.connect() as client, server.connect() as other, ExitStack() as stack:
+        other.can_do("f")
+        other.send(Packet.PRE_SLEEP)
+        other.sync()
+        # It falls asleep last, so it is woken first.
         program = (sys.executable, "-c", STOPPED_WORKER, HOST, str(server.port))
         stopped = stack.enter_context(Process(*program))
         stopped.wait_for_output("asleep")
         client.sync()
         stopped.signal(signal.SIGSTOP)
-        other.can_do("f")
-        other.send(Packet.PRE_SLEEP)
-        other.sync()
         handle = client.submit("f")
         other.expect(Packet.NOOP)
         assert other.grab().handle == handle
