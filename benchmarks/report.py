@@ -60,7 +60,7 @@ def _head(data: dict[str, Any]) -> str:
     return f"""# Benchmarks
 
 Measured on {data["date"]} with `{data["command"]}`, which repeats all of it and writes this page anew
-(`results.json` holds every figure).
+(`results.json` holds every figure).{data.get("note", "")}
 
 - Machine: {machine["processor"]}, {machine["cores"]} cores, {machine["memory"]}, {machine["system"]},
   Python {machine["python"]}, loopback TCP with {machine["congestion control"]}. Its load was
