@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,14 @@ def test_the_server_runs_on_asyncios_own_loop_where_uvloop_is_missing() -> None:
             assert len(worker.grab().workload) == 3_000_000
             worker.send(Packet.WORK_COMPLETE, handle, b"y" * 3_000_000)
             assert len(client.expect(Packet.WORK_COMPLETE, handle, ...)[1]) == 3_000_000
+
+
+def test_connections_that_come_as_it_stops_are_closed_with_the_others() -> None:
+    for _ in range(20):
+        with RunningServer() as running:
+            address = (running.host, running.port)
+            peers = [socket.create_connection(address, 5) for _ in range(10)]
+            running.stop()
+        for peer in peers:
+            with peer, suppress(ConnectionError):
+                assert peer.recv(1) == b""

@@ -7,7 +7,6 @@ import math
 import os
 import select
 import threading
-import time
 import weakref
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -17,7 +16,6 @@ from .calls import Calls
 from .channel import NOTHING, Alarm, Channel, reason_of
 from .functions import Functions
 from .futures import JobFuture
-from .group import Group
 from .link import CONNECTING, UP, Link
 from .steps import Blocking, Steps, Wait, plain_methods
 from .task import Task
@@ -28,12 +26,6 @@ READ_SIZE: Final = 64 * 1024
 """Bytes that are read at once at most."""
 STALE_AFTER: Final = 0.05
 """Seconds without an answer after which a connection is looked at before it is used again."""
-MANY: Final = 64
-"""Tasks that are left of a set, from which on results that trickle in are read together."""
-TRICKLE: Final = 4 * 1024
-"""Bytes of a read that is so small that the next one waits for more."""
-GATHERING: Final = 0.0005
-"""Seconds that it waits."""
 LONGEST_SLEEP: Final = 3600.0
 """Seconds; the operating system's calls take no more than so many milliseconds."""
 
@@ -101,7 +93,7 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
                     if self._leading:
                         self._follow(step)
                     else:
-                        self._lead(step.deadline, step.sending, step.watched)
+                        self._lead(step.deadline, step.sending)
                 else:
                     self._hand_over()
                     self._lock.release()
@@ -119,11 +111,10 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
     # One of the threads that wait at the same time leads: it alone reads, for all of them. The others follow:
     # each waits for its own waiter, a lock that is released when there is something for it to see.
 
-    def _lead(self, deadline: float | None, sending: bool = False, watched: object = None) -> None:
+    def _lead(self, deadline: float | None, sending: bool = False) -> None:
         self._leading = True
-        many = type(watched) is Group and watched.remaining >= MANY
         try:
-            self._turn(deadline, sending, many)
+            self._turn(deadline, sending)
         finally:
             self._leading = False
             if self._engine.closed:
@@ -174,7 +165,7 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
 
     # Moving bytes
 
-    def _turn(self, deadline: float | None, sending: bool, many: bool) -> None:
+    def _turn(self, deadline: float | None, sending: bool) -> None:
         """Do what the engine wants done, write what there is to write, wait for something to read, read it.
 
         Does not wait after anything that may have been all that the caller waits for.
@@ -197,14 +188,9 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
             deadline = next
         wait = LONGEST_SLEEP if deadline is None or deadline > now + LONGEST_SLEEP else deadline - now
         self._wakes_at = now + wait
-        # Each result would cost two system calls, and take this processor from those that do the jobs. But a
-        # follower may wait for a single one.
-        gathering = many and self._trickles and not self._followers and wait > 0
         lock = self._lock
         lock.release()
         try:
-            if gathering:
-                time.sleep(min(GATHERING, wait))
             events = self._poll.poll(math.ceil(wait * 1000) if wait > 0 else 0)
         finally:
             lock.acquire()
@@ -307,7 +293,6 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
             self._lose(channel, reason_of(error), now)
             return
         if data:
-            self._trickles = len(data) < TRICKLE
             self._engine.received(channel.link, data, now)
         else:
             self._lose(channel, "the server closed the connection", now)
@@ -358,8 +343,6 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
         self._lock = threading.Lock()
         self._leading = False
         self._wakes_at = 0.0
-        # Whether the last read brought but a few results.
-        self._trickles = False
         self._followers: dict[threading.Lock, None] = {}
         self._poll = select.poll()
         self._alarm = Alarm()

@@ -25,6 +25,8 @@ from .options import ServerOptions
 
 AT_ONCE: Final = 64
 """Connections that are accepted in one turn of the loop; then the others have theirs."""
+SETTLE_WITHIN: Final = 0.1
+"""Seconds that a TLS handshake has to end when the server stops."""
 REST: Final = 0.5
 """Seconds after which a listener that found no file descriptor tries again."""
 SPARE_DESCRIPTORS: Final = 24
@@ -125,6 +127,15 @@ class Listeners:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._paths = []
+
+    async def settle(self) -> None:
+        """Wait for the connections that were accepted last; a TLS handshake that goes on is broken off."""
+        tasks = list(self._tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=SETTLE_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def is_open(self) -> bool:

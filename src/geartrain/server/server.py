@@ -267,6 +267,7 @@ class Server:
         finally:
             self._ticker.cancel()
             self._listeners.close()
+            await self._listeners.settle()
             self.broker.close(hand_out=False)
             # Who waits for a commit hears of it before the connections end.
             await self.commits.finish()
