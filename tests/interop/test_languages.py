@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from geartrain import Client
 from tests.harness.processes import Process
+from tests.harness.rawwire import RES, Packet, encode
 from tests.harness.servers import require
 
 from .capabilities import Peer, Server
@@ -84,3 +88,40 @@ def test_the_client_of_a_language_is_served_by_a_python_worker(
     client = example.start("client", "Hello, Gearman")
     assert client.wait(PATIENCE) == 0, client.report()
     assert client.output == "namraeG ,olleH\n"
+
+
+PHP_CLIENT = """
+$client = new GearmanClient();
+$client->addServers($argv[1]);
+echo $client->doNormal('reverse', 'Hello');
+"""
+
+
+def _slow_server(listening: socket.socket) -> None:
+    """Knows an option, which is all that libgearman asks of a server that gets no job, but takes its time."""
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(100)
+            time.sleep(0.05)
+            connection.sendall(encode(Packet.OPTION_RES, "exceptions", magic=RES))
+            connection.recv(100)
+
+
+def test_a_php_client_does_not_hang_when_another_server_is_slower(stage: Stage, running: ExitStack) -> None:
+    """libgearman would, if ours answered its option before it looks."""
+    require("php", "PHP is missing: apt-get install php-cli php-gearman")
+    server = stage.server(Server.GEARTRAIN)
+    running.enter_context(stage.start_worker(server, Peer.GEARTRAIN, ""))
+    listening = running.enter_context(socket.create_server(("127.0.0.1", 0)))
+    threading.Thread(target=_slow_server, args=(listening,), daemon=True).start()
+    running.callback(listening.shutdown, socket.SHUT_RDWR)
+    # It connects to the last one first, and gives that one the job.
+    servers = f"127.0.0.1:{listening.getsockname()[1]},{server.address}"
+    for _ in range(5):
+        with Process("php", "-r", PHP_CLIENT, "--", servers) as client:
+            assert client.wait(PATIENCE) == 0, client.report()
+            assert client.output == "olleH"

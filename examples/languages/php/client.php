@@ -4,7 +4,9 @@
 //     GEARMAN_SERVERS=host:port php client.php TEXT
 
 $client = new GearmanClient();
-$client->addServers(getenv('GEARMAN_SERVERS') ?: '127.0.0.1:4730');
+if (!getenv('GEARMAN_SERVERS')) { // libgearman reads it by itself
+    $client->addServers('127.0.0.1:4730');
+}
 
 $result = $client->doNormal('reverse', $argv[1] ?? 'Hello');
 

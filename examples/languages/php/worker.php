@@ -8,7 +8,9 @@
 $jobs = isset($argv[1]) ? (int) $argv[1] : PHP_INT_MAX;
 
 $worker = new GearmanWorker();
-$worker->addServers(getenv('GEARMAN_SERVERS') ?: '127.0.0.1:4730');
+if (!getenv('GEARMAN_SERVERS')) { // libgearman reads it by itself
+    $worker->addServers('127.0.0.1:4730');
+}
 
 // What the function returns is the job's result.
 $worker->addFunction('reverse', fn (GearmanJob $job) => strrev($job->workload()));

@@ -58,6 +58,8 @@ class Connection:
         self._judged_at = 0.0
         self._waited = 0
         self._written = 0
+        # What will be written before the outbox, with the next thing that can't wait or in a moment.
+        self._gathered: list[bytes] = []
         # Whether it is amid a long answer, and whether that waits for the peer to read.
         self._lists = False
         self._listing_waits = False
@@ -80,6 +82,9 @@ class Connection:
             self._refuse(error)
             return
         peer = self.peer
+        if self._gathered:
+            # What it is answered now comes behind it.
+            self.write_outbox()
         if self._writer.trace is not None:
             self._writer.trace.received(peer, packets)
         for type, body in packets:
@@ -91,6 +96,8 @@ class Connection:
             self.pause()
         if broker.needs_attention:
             self._server.attend()
+        elif len(packets) == 1 and packets[0][0] == p.OPTION_REQ:
+            self._writer.write_after_option()
         else:
             self._writer.write_after(peer)
 
@@ -193,10 +200,28 @@ class Connection:
 
     # Writing and closing
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.peer.outbox or self._gathered)
+
+    def gather(self) -> bool:
+        """Keep what is in the peer's outbox for later; returns whether it is the first that is kept."""
+        peer = self.peer
+        if peer.listings:
+            return False  # It waits for the end of a long answer already.
+        is_first = not self._gathered
+        self._gathered += peer.outbox
+        peer.outbox.clear()
+        return is_first
+
     def write_outbox(self) -> None:
-        """Hand everything in the peer's outbox to the transport, in one write."""
+        """Hand everything that was gathered and is in the peer's outbox to the transport, in one write."""
         peer = self.peer
         outbox = peer.outbox
+        if self._gathered:
+            outbox[:0] = self._gathered
+            self._gathered.clear()
         transport = self._transport
         if peer.listings:
             self._begin_listing()
@@ -264,7 +289,7 @@ class Connection:
 
     def close(self) -> None:
         """Close when what there is for it has gone out."""
-        if self.peer.outbox:
+        if self.has_news:
             self.write_outbox()
         self._transport.close()
 
@@ -276,6 +301,7 @@ class Connection:
         """Close at once, and say who it was and why."""
         if not self._transport.is_closing():
             self.peer.outbox.clear()
+            self._gathered.clear()
             self._server.complain("connection dropped", self.peer, reason)
             self._transport.abort()
 

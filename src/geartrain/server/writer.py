@@ -10,7 +10,7 @@ from ..broker.state import Peer
 from .connection import Connection
 from .trace import Trace
 
-MANY: Final = 8
+MANY: Final = 4
 """Foreground jobs that a client still waits for, from which on it is told of the others together."""
 TOGETHER: Final = 0.001
 """Seconds for which that is gathered at most."""
@@ -43,15 +43,20 @@ class Writer:
         if broker.touched:
             # A job's worker before its client: the one can begin while the other reads that there is a job.
             for peer in reversed(broker.take_touched()):
-                if len(peer.waits_for) >= MANY and peer is not source and self._call_later is not None:
-                    if not self._late:
-                        self._call_later(TOGETHER, self.write_late)
-                    self._late.append(peer)
+                if len(peer.waits_for) >= MANY and peer is not source:
+                    self._write_later(peer)
                 else:
                     _write_to(peer)
-        # It may have been among those that are written to later.
-        _write_to(source)
         self._hold_up()
+
+    def write_after_option(self) -> None:
+        """Write what the broker has to say to an option that came alone, in a moment.
+
+        libgearman sends one so to each of its servers and waits. If the first has answered before it looks
+        and another has not, it never looks at the first one again, and its program hangs.
+        """
+        for peer in self._broker.take_touched():
+            self._write_later(peer)
 
     def write_all(self) -> None:
         """Write everything now."""
@@ -67,6 +72,17 @@ class Writer:
         for peer in late:
             _write_to(peer)
 
+    def _write_later(self, peer: Peer) -> None:
+        connection: Connection | None = peer.connection
+        if connection is None:
+            return
+        if self._call_later is None:
+            connection.write_outbox()
+        elif connection.gather():
+            if not self._late:
+                self._call_later(TOGETHER, self.write_late)
+            self._late.append(peer)
+
     def _hold_up(self) -> None:
         """Read nothing from workers that send to peers that do not read."""
         pairs = self._broker.held_up
@@ -79,5 +95,5 @@ class Writer:
 
 def _write_to(peer: Peer) -> None:
     connection: Connection | None = peer.connection
-    if connection is not None and peer.outbox:
+    if connection is not None and connection.has_news:
         connection.write_outbox()
