@@ -8,12 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
 from geartrain import Client, ClosedError, ConnectionLostError, Task, TaskSet, WaitTimeoutError
-from geartrain.client import blocking
 from tests.server.running import RunningServer
 
 from .workers import Worker, worker
@@ -176,33 +174,6 @@ def test_a_large_workload_of_one_thread_does_not_stop_another(server: RunningSer
                     assert client.run("echo", b"x", timeout=60) == b"x"
 
         in_threads(3, work)
-
-
-def test_only_the_results_of_a_large_set_are_gathered(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(blocking, "time", SimpleNamespace(sleep=slept.append))
-
-    def wait_for(count: int) -> bool:
-        tasks = TaskSet(client)
-        for _ in range(count):
-            tasks.add(Task("nobody does this"))
-        return tasks.wait(timeout=0.2)
-
-    # No worker: acknowledgements are all that comes.
-    with Client(server.address) as client:
-        assert not wait_for(blocking.MANY - 1)
-        assert not slept
-        assert not wait_for(blocking.MANY + 1)
-        assert slept
-        assert max(slept) <= blocking.GATHERING
-        # A single answer is not kept waiting, however much else is owed.
-        slept.clear()
-        assert client.background("nor this")
-        with pytest.raises(WaitTimeoutError):
-            client.run("nor this", timeout=0.2)
-        assert not slept
 
 
 def test_a_signal_gets_through_while_a_call_waits(server: RunningServer) -> None:
