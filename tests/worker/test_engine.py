@@ -173,6 +173,22 @@ def test_a_grab_ahead_that_brings_a_job_has_the_next_ones_go_out_at_once(engine:
     assert follow_lone_jobs(engine, 5) == asides(1, 2)
 
 
+def test_the_next_job_is_near_behind_a_job_until_a_grab_was_in_vain(engine: Engine) -> None:
+    near = [engine.next_job_is_near]
+    assert next_lone_job(engine) == Packet.GRAB_JOB_ALL
+    near.append(engine.next_job_is_near)
+    engine.receive(NO_JOB)
+    take_reply(engine)
+    assert next_lone_job(engine) == Packet.PRE_SLEEP
+    assert next_lone_job(engine) == Packet.GRAB_JOB_ALL
+    near.append(engine.next_job_is_near)
+    engine.receive(ASSIGN)
+    engine.ended(b"H:1")
+    engine.follow()
+    near.append(engine.next_job_is_near)
+    assert near == [False, True, False, True]
+
+
 def asides(*counts: int) -> list[Packet]:
     """Grabs, with so many jobs before each that end without."""
     return [sent for count in counts for sent in [Packet.PRE_SLEEP] * count + [Packet.GRAB_JOB_ALL]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import struct
@@ -19,10 +20,22 @@ ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
 FAREWELL_TIMEOUT = 1.0
 """Seconds that a server may take to read our last words and hang up."""
+EAGERNESS: Final = 0.0001
+"""Seconds for which the next job is looked for again and again, where the last one came at once. To be put to
+sleep and woken takes a processor as long as most servers take to answer, and costs more."""
 
 _CHUNK: Final = 64 * 1024
 _LARGE: Final = 64 * 1024
 """Bytes from which on a body is written from where it is, not copied behind its header."""
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# With a single one it would keep the server from answering.
+_MAY_LOOK: Final = _processors() > 1 and hasattr(os, "sched_yield")
 
 
 class Connection(Sink):
@@ -68,7 +81,10 @@ class Connection(Sink):
 
     def _receive(self, flags: int) -> Assignment | None:
         try:
-            data = self._socket.recv(_CHUNK, flags)
+            if _MAY_LOOK and not flags and self.engine.next_job_is_near:
+                data = self._look()
+            else:
+                data = self._socket.recv(_CHUNK, flags)
         except BlockingIOError:
             if flags:
                 return None
@@ -87,6 +103,15 @@ class Connection(Sink):
             reply, engine.reply = engine.reply, b""
             self.send(reply)
         return assignment
+
+    def _look(self) -> bytes:
+        """Read without going to sleep, if that takes but a moment. Whoever wants the processor has it."""
+        deadline = time.monotonic() + EAGERNESS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                return self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
+            os.sched_yield()
+        return self._socket.recv(_CHUNK)
 
     # Writing
 

@@ -141,6 +141,11 @@ class Engine:
         self._grabbed_ahead = True
         return _GRABS[self._grab]
 
+    @property
+    def next_job_is_near(self) -> bool:
+        """Whether a grab is out behind a job's end, and the last one like it was not in vain."""
+        return self._grabbed_ahead and self._next_aside == 1
+
     def ended(self, handle: bytes) -> bool:
         """A job has ended; returns whether it was still ours and the server is to be told."""
         ours = handle in self.running and not self.disowned
