@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
@@ -29,7 +30,7 @@ _PARTS: Final[Any] = list[msgspec.Raw] | dict[str, msgspec.Raw]
 _YAML_TYPES: Final = (datetime, date)
 
 
-class Codec:
+class Codec(ABC):
     """One format. Subclass it for another: `encode` and `decoder` are all that most need to define.
 
     A decoder raises `ValueError` for bytes that are not of the format, or not of the type that is asked for;
@@ -41,13 +42,13 @@ class Codec:
     single: ClassVar[bool] = False
     """Whether it holds exactly one argument."""
 
+    @abstractmethod
     def encode(self, value: object) -> bytes:
         """A result as bytes; TypeError if the format can't hold it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
         """What makes a value of that type, an annotation, out of what `encode` returned."""
-        raise NotImplementedError
 
     def encode_arguments(self, arguments: Arguments) -> bytes:
         """The arguments of a call as a workload."""

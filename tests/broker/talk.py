@@ -9,6 +9,22 @@ from geartrain.broker import Broker, Peer
 from geartrain.broker.records import Batch, Document, JobRecord
 from geartrain.wire import packets as p
 
+Told = list[tuple[int, bytes]]
+"""Packets, each as its type and body."""
+
+
+def told(broker: Broker, peer: Peer) -> Told:
+    """Every packet that a peer was told since the last time."""
+    data = b"".join(peer.outbox)
+    peer.outbox.clear()
+    broker.take_touched()
+    packets = []
+    while data:
+        size = int.from_bytes(data[8:12], "big")
+        packets.append((int.from_bytes(data[4:8], "big"), data[12 : 12 + size]))
+        data = data[12 + size :]
+    return packets
+
 
 class Connection:
     """One connection: what is sent goes in, what it is told comes out."""
@@ -21,17 +37,9 @@ class Connection:
     def send(self, type: int, *arguments: bytes) -> None:
         self.stage.broker.receive(self.peer, type, b"\0".join(arguments))
 
-    def told(self) -> list[tuple[int, bytes]]:
+    def told(self) -> Told:
         """Every packet since the last time: its type and body."""
-        data = b"".join(self.peer.outbox)
-        self.peer.outbox.clear()
-        self.stage.broker.take_touched()
-        packets = []
-        while data:
-            size = int.from_bytes(data[8:12], "big")
-            packets.append((int.from_bytes(data[4:8], "big"), data[12 : 12 + size]))
-            data = data[12 + size :]
-        return packets
+        return told(self.stage.broker, self.peer)
 
     def submit(
         self, function: bytes, workload: bytes = b"", unique: bytes = b"", *, background: bool = True

@@ -9,7 +9,7 @@ from geartrain.broker.limits import Rules
 from geartrain.broker.patience import MOST_GRABS
 from geartrain.wire import packets as p
 
-Told = list[tuple[int, bytes]]
+from .talk import Told, told
 
 NO_JOB: Told = [(p.NO_JOB, b"")]
 
@@ -32,15 +32,7 @@ class Server:
         return self.told(peer)
 
     def told(self, peer: Peer) -> Told:
-        data = b"".join(peer.outbox)
-        peer.outbox.clear()
-        self.broker.take_touched()
-        packets = []
-        while data:
-            size = int.from_bytes(data[8:12], "big")
-            packets.append((int.from_bytes(data[4:8], "big"), data[12 : 12 + size]))
-            data = data[12 + size :]
-        return packets
+        return told(self.broker, peer)
 
     def submit(self, function: bytes = b"f") -> bytes:
         return self.send(self.client, p.SUBMIT_JOB, function + b"\0\0w")[-1][1]

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from geartrain.cli.gearmand import read_options, settings_of
 from tests.harness.processes import Process, accepts, free_port, wait_until
@@ -124,6 +125,14 @@ def test_options_may_stand_in_a_file(tmp_path: Path) -> None:
     for option in (f"--config-file={plain}", f"--config-file=@{line}"):
         settings, _ = settings_of(read_options([option, "--port=4321"]))
         assert (settings["port"], settings["round_robin"], settings["job_retries"]) == (4321, True, 3)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "gearmand.conf"
+    file.write_bytes(b"port=\xff")
+    with pytest.raises(typer.Exit):
+        read_options([f"--config-file={file}"])
+    assert f"{file}: byte 6 is not UTF-8" in capsys.readouterr().err
 
 
 def test_all_addresses_are_listened_on_unless_one_is_given() -> None:

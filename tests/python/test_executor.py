@@ -57,6 +57,18 @@ def test_failures_are_the_future_s_exceptions(pool: Executor) -> None:
     assert isinstance(pool.submit(tasks.wrong).exception(10), ResultError)
 
 
+def test_the_first_job_ends_though_the_pool_is_shut_down_while_it_is_submitted(pool: Executor) -> None:
+    start = pool._start_reading
+
+    def shut_down_before() -> None:
+        pool.shutdown(wait=False)
+        start()
+
+    pool._start_reading = shut_down_before  # type: ignore[method-assign]
+    assert pool.submit(tasks.add, 2, 3).result(10) == 5
+    pool.shutdown()
+
+
 def test_a_function_that_no_worker_has_is_refused(pool: Executor) -> None:
     with pytest.raises(TypeError, match="not declared with @worker"):
         pool.submit(len, "abc")

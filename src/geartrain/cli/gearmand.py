@@ -144,6 +144,8 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
             text = file.read()
     except OSError as error:
         fail(f"{path}: {error.strerror}", ExitCode.USAGE)
+    except UnicodeDecodeError as error:
+        fail(f"{path}: byte {error.start + 1} is not UTF-8", ExitCode.USAGE)
     if path.startswith("@"):
         lines = shlex.split(text, comments=True)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from ..errors import GeartrainError, JobException, JobFailed, ProtocolError, ServerError
@@ -17,7 +18,7 @@ SHUTDOWN: Final = "SHUTDOWN"
 _ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})
 
 
-class Answers(Life):
+class Answers(Life, ABC):
     """The part of the engine that reads.
 
     JOB_CREATED, ERROR and the answers to questions come in the order in which they were asked for; all else
@@ -27,13 +28,13 @@ class Answers(Life):
     # The number of the last connection attempt.
     _attempts: int
 
+    @abstractmethod
     def _place(self, task: Task, now: float) -> None:
         """Find a task a server, or fail it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _place_elsewhere(self, link: Link, task: Task, now: float) -> bool:
         """Find a task another server than one that is leaving; false if there is none."""
-        raise NotImplementedError
 
     def _act(self, link: Link, packets: list[tuple[int, bytes]], now: float) -> None:
         jobs = link.jobs

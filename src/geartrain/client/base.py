@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +21,7 @@ from .task import WAITING, Task, TaskState
 F = TypeVar("F")
 
 
-class BaseClient(Generic[F]):
+class BaseClient(ABC, Generic[F]):
     """What `Client` and `AsyncClient` have in common: everything but how they wait.
 
     Args:
@@ -202,20 +203,22 @@ class BaseClient(Generic[F]):
 
     # What each shell has of its own
 
+    @abstractmethod
     def _prepare(self) -> None:
-        raise NotImplementedError
+        """What comes before every call."""
 
+    @abstractmethod
     def _future(self, task: Task, progress: bool) -> F:
-        raise NotImplementedError
+        """The future of a task that was submitted."""
 
+    @abstractmethod
     def _guard(self) -> AbstractContextManager[object]:
         """What keeps others from the engine meanwhile."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wake_waiters(self) -> None:
         """See to those in the engine's news."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _look(self) -> None:
         """Take in what has come, without waiting."""
-        raise NotImplementedError

@@ -23,7 +23,9 @@ What becomes of failures:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..errors import GeartrainError, GroupError, NoServersError, WaitTimeoutError
@@ -47,12 +49,12 @@ Done = Callable[[Any, BaseException | None], None]
 """Told once what a composition gave, or how it failed."""
 
 
-class Composition(Generic[R_co]):
+class Composition(ABC, Generic[R_co]):
     """Something that `Client.perform` can do and that gives an `R`: a call, a chain, or a group."""
 
+    @abstractmethod
     def _start(self, add: Callable[[Task], Task], done: Done) -> None:
         """Add the tasks that can be done now; their callbacks add the next ones."""
-        raise NotImplementedError
 
 
 Next = Callable[[A], Composition[B]]
@@ -135,7 +137,7 @@ class Parts(Composition[list[R_co]]):
         if not left:
             done([], None)
         for index, part in enumerate(self._parts):
-            part._start(add, lambda value, error, index=index: part_done(index, value, error))  # type: ignore[misc]
+            part._start(add, partial(part_done, index))
 
     def _end(self, results: list[Any], failures: dict[int, BaseException], done: Done) -> None:
         unreachable = next((e for e in failures.values() if isinstance(e, NoServersError)), None)

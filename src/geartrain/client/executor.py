@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
@@ -153,11 +154,13 @@ class Executor(BaseExecutor):
         if cancel_futures:
             for future in futures:
                 future.cancel()
-        if thread is None:
-            self.client.close()
-            return
         self._close_if_done()
-        if wait and thread is not threading.current_thread():
+        if not wait or thread is threading.current_thread():
+            return
+        if thread is None:
+            # Perhaps another thread is submitting the first job just now, and then has a thread read.
+            wait_for(futures)
+        else:
             thread.join()
 
     async def __aenter__(self) -> Self:
@@ -182,6 +185,7 @@ class Executor(BaseExecutor):
         except BaseException:
             with self._lock:
                 self._futures.pop(task, None)
+            self._close_if_done()
             raise
         self._start_reading()
         return future

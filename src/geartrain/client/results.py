@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from ..errors import GeartrainError, WaitTimeoutError
 from .group import Group
@@ -146,7 +146,7 @@ class BaseResults(Generic[X, R]):
         except GeartrainError as error:
             if self._return_exceptions:
                 # It is what the caller asked for.
-                return error  # type: ignore[return-value]
+                return cast(R, error)
             self._end()
             raise
 
@@ -226,7 +226,7 @@ class Results(BaseResults["Client", R]):
 
     async def _iterate(self) -> AsyncIterator[R]:
         while (result := await asyncio.to_thread(next, self, _END)) is not _END:
-            yield result  # type: ignore[misc]
+            yield cast(R, result)
 
     def __await__(self) -> Generator[Any, Any, list[R]]:
         return asyncio.to_thread(list, self).__await__()
