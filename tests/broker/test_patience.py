@@ -204,7 +204,7 @@ def test_nothing_is_handed_out_to_a_grab_that_waits_when_the_server_drains() -> 
     server = Server()
     worker = server.patient()
     server.broker.close(hand_out=False)
-    server.broker.submit(b"f", b"w")
+    server.broker.submissions.queue(b"f", b"w")
     assert server.told(worker) == []
     server.broker.answer_grabs()
     server.broker.answer_grabs()

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _submit(server: Server) -> None:
-    server.broker.submit(b"g", b"")
+    server.broker.submissions.queue(b"g", b"")
     server.attend()
 
 

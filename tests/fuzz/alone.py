@@ -79,7 +79,7 @@ class Alone:
             self.answered += len(peer.outbox)
             peer.outbox.clear()
             peer.asked_for = 0
-        self.broker.held_up.clear()
+        self.broker.take_held_up()
         self.broker.shutdown = ""
 
     def _check_canary(self) -> None:

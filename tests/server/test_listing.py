@@ -21,7 +21,7 @@ MANY = 5 * LONG_LIST
 def fill(running: RunningServer, count: int) -> None:
     def submit(server: Server) -> None:
         for number in range(count):
-            server.broker.submit(b"f", b"", unique=b"%064d" % number, priority=NORMAL)
+            server.broker.submissions.queue(b"f", b"", unique=b"%064d" % number, priority=NORMAL)
 
     running.ask(submit)
 

@@ -25,21 +25,20 @@ class Dispatch:
     """The waiting jobs and the sleeping workers of one broker, in balance.
 
     Args:
-        give: answers a peer's grab of some type with the next job of a function.
         round_robin, worker_wakeup, patient: as in `Rules`.
     """
 
     def __init__(
         self,
         outboxes: Outboxes,
-        give: Callable[[Peer, Function, int], None],
         *,
         round_robin: bool = False,
         worker_wakeup: int = 1,
         patient: bool = False,
     ) -> None:
         self._outboxes = outboxes
-        self._give = give
+        # Answers a peer's grab of some type with the next job of a function.
+        self.give: Callable[[Peer, Function, int], None] = _nothing
         self.patience = Patience(outboxes, patient)
         self._round_robin = round_robin
         # Wakes that a waiting job is worth.
@@ -111,7 +110,7 @@ class Dispatch:
                 self._serve_last(peer, function)
             type = peer.grab
             self.patience.leave(peer)
-            self._give(peer, function, type)
+            self.give(peer, function, type)
 
     def _newest(self, peer: Peer, unmatched: bool) -> Function | None:
         """The newest ability with a job waiting or, if `unmatched`, with one that nobody was woken for.
@@ -253,3 +252,7 @@ class Dispatch:
         function = self.settle(peer)
         if function is not None:
             self.rebalance(function)
+
+
+def _nothing(peer: Peer, function: Function, type: int) -> None:
+    raise RuntimeError("nobody hands out jobs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .policy import Policy
+from .state import Peer
 
 JOB_COST: Final = 512
 """Bytes that a queued job takes beside its workload, about."""
@@ -30,6 +31,16 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         super().__init__(code, text)
         self.code = code
         self.text = text
+
+
+def refuse_unread(peer: Peer) -> None:
+    """A short question may have a long answer: a peer may not gather them without reading.
+
+    Raises:
+        Refused: it has to read first.
+    """
+    if peer.asked_for > MAX_ANSWERS:
+        raise Refused(b"LIMIT_REACHED", b"Read the answers first")
 
 
 class Limits:

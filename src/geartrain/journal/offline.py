@@ -15,9 +15,10 @@ from ..broker.ledger import NUMBERS
 from ..broker.records import DEAD, QUEUED, Batch, Document, JobRecord
 from ..errors import JournalError
 from . import table
-from .file import JournalFile, connect_to_read, inspect, paths_of, read
+from .file import JournalFile
 from .gearmand import QueuedJob
 from .lock import holder
+from .looking import connect_to_read, inspect, paths_of, read
 from .packed import unpack
 from .troubles import trouble
 

@@ -236,7 +236,7 @@ class Schedules:
     def _submit(self, schedule: Schedule) -> bytes:
         """Submit a schedule's job; returns its handle, empty if it could not be."""
         try:
-            job = self._broker.submit(
+            job = self._broker.submissions.queue(
                 schedule.function.encode("utf-8", "surrogateescape"),
                 schedule.workload,
                 unique=schedule.unique.encode("utf-8", "surrogateescape"),

@@ -183,7 +183,7 @@ class Server:
     def _set_up_schedules(self, documents: list[Document]) -> None:
         zone = self.options.time_zone
         zone_of(zone)
-        self.broker.next_time = lambda fields, wall: next_time(fields, wall, zone)
+        self.broker.submissions.next_time = lambda fields, wall: next_time(fields, wall, zone)
         self.schedules = Schedules(self.broker, zone)
         self.schedules.restore(documents, self.options.schedules, time.time())
         self.commits.on_refused = self.schedules.refused
@@ -371,7 +371,7 @@ class Server:
         self.now = time.monotonic()
         wall = time.time()
         self.broker.tick(self.now, wall)
-        if not self.broker.closing:
+        if not self.broker.submissions.closing:
             self.schedules.tick(wall)
         self.attend()
         self._watch.look(self.now)

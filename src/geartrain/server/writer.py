@@ -85,12 +85,9 @@ class Writer:
 
     def _hold_up(self) -> None:
         """Read nothing from workers that send to peers that do not read."""
-        pairs = self._broker.held_up
-        if pairs:
-            self._broker.held_up = []
-            for reader, producer in pairs:
-                if reader.connection is not None and producer.connection is not None:
-                    cast(Connection, reader.connection).hold_up(cast(Connection, producer.connection))
+        for reader, producer in self._broker.take_held_up():
+            if reader.connection is not None and producer.connection is not None:
+                cast(Connection, reader.connection).hold_up(cast(Connection, producer.connection))
 
 
 def _write_to(peer: Peer) -> None:
