@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from geartrain.broker import Broker, Peer
+from geartrain.broker.limits import Limits, Rules
 from geartrain.broker.records import Batch, Document, JobRecord
 from geartrain.wire import packets as p
 
@@ -79,7 +80,10 @@ class Connection:
 class Stage:
     """A broker, what is durable of it, and time."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None, rules: Rules | None = None, prefix: str = "") -> None:
+        self.limits = limits
+        self.rules = rules
+        self.prefix = prefix
         self.now = 100.0
         self.wall = 1_700_000_000.0
         self.jobs: dict[int, JobRecord] = {}
@@ -89,7 +93,16 @@ class Stage:
     def restart(self) -> None:
         """A server starts with what was committed."""
         number = max(self.jobs, default=1000) + 1000
-        self.broker = Broker("here", number, now=self.now, wall=self.wall, durable=True)
+        self.broker = Broker(
+            "here",
+            number,
+            now=self.now,
+            wall=self.wall,
+            durable=True,
+            limits=self.limits,
+            rules=self.rules,
+            handle_prefix=self.prefix,
+        )
         for (kind, key), value in sorted(self.documents.items()):
             self.broker.restore_document(Document(kind, key, value))
         for _, record in sorted(self.jobs.items()):

@@ -134,3 +134,61 @@ def test_a_full_queue_refuses_new_jobs_and_still_coalesces() -> None:
     assert client.told() == [(p.ERROR, b"QUEUE_ERROR\0Job queue is full")]
     assert client.submit(b"f", b"w", b"unique") == first
     client.submit(b"g")
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        b'{"function": "f", "timeout": 1' + b"0" * 400 + b"}",
+        b'{"function": "f", "max_queue": 1' + b"0" * 5000 + b"}",
+        b'{"function": "f", "rate": "1e999/s"}',
+        b'{"function": "f", "\\ud800": 1}',
+        b'{"function": "\\ud800", "timeout": 1}',
+        b'{"function": "' + b"f" * 513 + b'", "timeout": 1}',
+        b" " * (1024 * 1024) + b'{"function": "f"}',
+    ],
+    ids=["too large a time", "too large a number", "endless", "half a pair", "name", "long name", "long"],
+)
+def test_numbers_names_and_workloads_out_of_all_bounds_get_a_sentence(workload: bytes) -> None:
+    client = Stage().connect()
+    with pytest.raises(ValueError, match=r"expected|setting|name|larger|encode|JSON"):
+        client.ask("function.set", workload)
+    assert client.ask("function.list") == []
+
+
+def test_a_function_whose_name_is_no_utf8_has_settings_too() -> None:
+    stage = Stage()
+    client = stage.connect()
+    client.ask("function.set", {"function": "caf\udce9", "concurrency": 1})
+    stage.restart()
+    client = stage.connect()
+    handle = client.submit(b"caf\xe9")
+    client.submit(b"caf\xe9")
+    worker = stage.worker(b"caf\xe9")
+    assert worker.grab() == (handle, b"")
+    assert worker.grab() is None
+
+
+def test_in_the_background_the_servers_own_functions_are_refused() -> None:
+    """Nobody would hear what became of it, and an acknowledgement would promise that it was done."""
+    client = Stage().connect()
+    client.send(p.SUBMIT_JOB_BG, b"geartrain.function.set", b"", b'{"function": "f", "timeout": 1}')
+    ((type, body),) = client.told()
+    assert (type, body.split(b"\0")[0]) == (p.ERROR, b"INVALID_ARGUMENT")
+    assert client.ask("function.list") == []
+
+
+def test_no_function_has_a_nul_in_its_name() -> None:
+    peer = Stage().connect()
+    peer.send(p.CAN_DO, b"\0x")
+    ((type, body),) = peer.told()
+    assert (type, body.split(b"\0")[0]) == (p.ERROR, b"INVALID_FUNCTION_NAME")
+    peer.send(p.TEXT, b"status")
+    assert peer.peer.outbox == [b".\n"]
+
+
+def test_a_unique_that_is_a_dot_does_not_end_the_list() -> None:
+    client = Stage().connect()
+    client.submit(b"f", unique=b".")
+    client.send(p.TEXT, b"show unique jobs")
+    assert client.peer.outbox == [b"?\n.\n"]

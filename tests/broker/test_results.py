@@ -97,6 +97,45 @@ def test_a_dead_job_has_failed(stage: Stage) -> None:
     assert ask_for(client, handle) == (p.WORK_FAIL, b"")
 
 
+def test_whoever_waits_for_a_running_job_hears_that_it_was_cancelled(stage: Stage) -> None:
+    client, early, late = stage.connect(), stage.connect(), stage.connect()
+    handle = client.submit(b"f", background=False)
+    worker = stage.worker(b"f")
+    worker.grab()
+    assert ask_for(early, handle) is None
+    client.send(p.TEXT, b"cancel job " + handle)
+    assert [type for type, _ in early.told()] == [p.WORK_FAIL]
+    assert ask_for(late, handle) == (p.WORK_FAIL, b"")
+    worker.send(p.WORK_COMPLETE, handle, b"nobody wants it")
+    assert early.told() == late.told() == []
+
+
+def test_a_peer_that_waits_for_a_result_is_not_idle(stage: Stage, client: Connection) -> None:
+    waiting = stage.connect()
+    handle = client.submit(b"f")
+    idle = [waiting.peer.is_idle]
+    ask_for(waiting, handle)
+    idle.append(waiting.peer.is_idle)
+    work(stage, p.WORK_COMPLETE, b"")
+    idle.append(waiting.peer.is_idle)
+    assert idle == [True, False, True]
+
+
+def test_a_large_result_is_one_piece_of_memory_for_all_who_wait_for_it(stage: Stage) -> None:
+    client = stage.connect()
+    handle = client.submit(b"f", background=False)
+    for _ in range(9):
+        client.send(p.SUBMIT_JOB, b"geartrain.result", b"", handle)
+    client.told()
+    worker = stage.worker(b"f")
+    worker.grab()
+    worker.send(p.WORK_COMPLETE, handle, b"x" * 1_000_000)
+    # The worker's packet itself for the client, and what it held of data for the others.
+    pieces = {id(piece) for piece in client.peer.outbox if len(piece) >= 1_000_000}
+    assert len(pieces) == 2
+    assert [len(body) for _, body in client.told()] == [1_000_000 + len(handle) + 1] * 10
+
+
 def outcome(number: int, data: bytes = b"", expires: float = 100.0) -> Outcome:
     return Outcome(b"H:here:%d" % number, b"f", COMPLETE, data, 0, 0, 1, 0.0, 0.0, 0.0, expires)
 

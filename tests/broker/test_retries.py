@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from geartrain.broker.limits import Limits, Rules
 from geartrain.broker.policy import Policy
 from geartrain.wire import packets as p
 
@@ -212,3 +213,78 @@ def test_an_old_job_that_is_written_again_takes_no_number_back(stage: Stage, cli
     fail(stage.worker(b"f"))  # the old one
     stage.commit()
     assert int(stage.documents["server", "numbers"]) >= reserved
+
+
+def test_a_dead_job_of_a_function_that_was_forgotten_goes_to_the_one_of_its_name(
+    stage: Stage, client: Connection
+) -> None:
+    client.ask("function.set", {"function": "f", "max_attempts": 1, "retry": "fail"})
+    client.submit(b"f", b"w")
+    worker = stage.worker(b"f")
+    fail(worker)
+    stage.broker.disconnect(worker.peer)
+    client.send(p.TEXT, b"drop function f")
+    worker = stage.worker(b"f")
+    (row,) = client.ask("function.list")
+    assert row["dead"] == 1
+    assert client.ask("dead.requeue", {"all": True}) == {"requeued": 1}
+    grabbed = worker.grab()
+    assert grabbed is not None
+    assert grabbed[1] == b"w"
+    worker.send(p.WORK_COMPLETE, grabbed[0], b"")
+    assert worker.grab() is None
+    assert len(stage.broker.jobs) == 0
+
+
+def test_a_dead_job_that_is_queued_again_has_no_outcome_until_it_ends_again(
+    stage: Stage, client: Connection
+) -> None:
+    client.ask("function.set", {"function": "f", "max_attempts": 1, "retry": "fail", "keep_results": 60})
+    handle = client.submit(b"f")
+    fail(stage.worker(b"f"))
+    assert client.ask("outcome", handle)["state"] == "fail"
+    client.ask("dead.requeue", {"handle": handle.decode()})
+    assert client.ask("outcome", handle)["state"] == "queued"
+    stage.restart()
+    assert stage.connect().ask("outcome", handle)["state"] == "queued"
+
+
+def test_the_oldest_of_the_dead_go_when_they_take_too_much_memory() -> None:
+    told: list[str] = []
+    stage = Stage(Limits(max_dead_bytes=3000))
+    stage.broker.jobs.notice = lambda job, what: told.append(f"{job.workload[:1].decode()} {what}")
+    client = stage.connect()
+    client.ask("function.set", {"function": "f", "max_attempts": 1, "retry": "fail"})
+    handles = [client.submit(b"f", b"%d" % number * 700) for number in range(4)]
+    for _ in handles:
+        fail(stage.worker(b"f"))
+    stage.commit()
+    assert [row["handle"].encode() for row in client.ask("dead.list")] == handles[2:]
+    assert [text for text in told if "dropped" in text] == [
+        f"{number} was dropped: there are too many dead ones" for number in range(2)
+    ]
+    assert len(stage.jobs) == 2
+    client.ask("dead.drop", {"all": True})
+    client.submit(b"f", b"x" * 5000)
+    fail(stage.worker(b"f"))
+    assert len(client.ask("dead.list")) == 1  # the last one stays, however large it is
+
+
+def test_a_job_that_is_given_back_goes_before_those_that_wait_where_one_runs_at_a_time(stage: Stage) -> None:
+    stage = Stage(rules=Rules(patient=True))
+    client = stage.connect()
+    client.ask("function.set", {"function": "f", "concurrency": 1})
+    first, second = client.submit(b"f", b"1"), client.submit(b"f", b"2")
+    other = client.submit(b"g")
+    lost = stage.worker(b"f")
+    assert lost.grab() == (first, b"1")
+    patient = stage.worker(b"f", b"g")
+    assert patient.grab() == (other, b"")
+    patient.send(p.WORK_COMPLETE, other, b"")
+    patient.send(p.GRAB_JOB)
+    assert patient.told() == []
+    stage.broker.disconnect(lost.peer)
+    ((type, body),) = patient.told()
+    assert (type, body.split(b"\0")[0]) == (p.JOB_ASSIGN, first)
+    patient.send(p.WORK_COMPLETE, first, b"")
+    assert patient.grab() == (second, b"2")

@@ -23,6 +23,7 @@ from geartrain import (
     WorkerStatus,
 )
 from tests.harness.processes import free_port
+from tests.harness.rawwire import RES, Packet, encode
 from tests.harness.servers import gearmand_c, geartrain
 from tests.server.running import RunningServer
 
@@ -190,3 +191,26 @@ class listening:  # noqa: N801 - used like a function
                 connection.sendall(answer)
             while connection.recv(1000):
                 pass
+
+
+@both_shells
+def test_a_refused_token_leaves_nothing_for_the_next_command(shell: str) -> None:
+    """The server refuses it, and answers the command that came with it as well."""
+    refused = encode(Packet.ERROR, "ACCESS_DENIED", "Nobody has this token", magic=RES)
+
+    async def scenario() -> None:
+        with listening(refused + b"OK 1\n") as address:
+            if shell == "asyncio":
+                async with AsyncAdmin(address, token="wrong", timeout=1) as admin:
+                    with pytest.raises(ServerError, match="Nobody has this token"):
+                        await admin.version()
+                    with pytest.raises((ConnectionLostError, NoServersError, WaitTimeoutError)):
+                        await admin.version()  # over a new connection, which `listening` does not take
+            else:
+                with Admin(address, token="wrong", timeout=1) as blocking:
+                    with pytest.raises(ServerError, match="Nobody has this token"):
+                        blocking.version()
+                    with pytest.raises((ConnectionLostError, NoServersError, WaitTimeoutError)):
+                        blocking.version()
+
+    asyncio.run(scenario())

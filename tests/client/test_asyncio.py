@@ -195,3 +195,28 @@ def test_uvloop_will_do(server: RunningServer, working: Worker) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a loop that is closed leaves its connection open
+def test_a_typed_call_may_be_the_first_on_another_loop(server: RunningServer, working: Worker) -> None:
+    client = AsyncClient(server.address)
+    reverse = client.function("reverse")
+
+    async def scenario() -> None:
+        future = reverse.submit(b"ab")
+        assert await future.result(timeout=10) == b"ba"
+
+    asyncio.run(scenario())
+    asyncio.run(scenario())
+
+    async def close() -> None:
+        await asyncio.wait_for(asyncio.gather(client.close(), client.close(), client.close()), 10)
+
+    async def scenario_and_close() -> None:
+        await scenario()
+        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+            await asyncio.to_thread(asyncio.run, scenario())
+        await close()
+
+    asyncio.run(scenario_and_close())
+    gc.collect()

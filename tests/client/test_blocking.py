@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from geartrain import Client, ClosedError, ConnectionLostError, Task, TaskSet, WaitTimeoutError
+from tests.harness.processes import wait_until
 from tests.server.running import RunningServer
 
 from .workers import Worker, worker
@@ -266,3 +267,62 @@ def test_names_are_looked_up() -> None:
         # It may have an IPv6 address too, where nobody listens.
         assert client.echo(b"x") == b"x"
         assert socket.gethostbyname("localhost") == "127.0.0.1"
+
+
+def test_a_future_that_another_thread_cancels_ends_at_once(server: RunningServer) -> None:
+    with Client(server.address) as client:
+        future = client.submit("nobody")
+
+        def wait() -> None:
+            with pytest.raises(ClosedError):
+                future.result(timeout=60)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_until(lambda: client._leading, "it waits for the sockets")
+        assert future.cancel()
+        thread.join(5)  # the server would be asked for a sign of life after 15
+        assert not thread.is_alive()
+
+
+def test_whoever_only_looks_hands_the_reading_on(
+    server: RunningServer, working: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(server.address) as client:
+        future = client.submit("nobody")
+        turn = client._turn
+        looks = threading.current_thread()
+
+        def turn_when_another_follows(deadline: float | None, sending: bool) -> None:
+            if threading.current_thread() is looks:
+                client._lock.release()
+                wait_until(lambda: client._followers, "another thread waits")
+                client._lock.acquire()
+            turn(deadline, sending)
+
+        monkeypatch.setattr(client, "_turn", turn_when_another_follows)
+        results: list[bytes] = []
+        other = threading.Thread(target=lambda: results.append(client.run("reverse", b"ab")))
+
+        def start_when_led() -> None:
+            wait_until(lambda: client._leading, "somebody looks")
+            other.start()
+
+        starter = threading.Thread(target=start_when_led)
+        starter.start()
+        assert not future.done()
+        starter.join(10)
+        other.join(10)
+        assert results == [b"ba"]
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "caf\udce9 \udc00"])
+def test_what_no_packet_can_carry_is_refused_where_it_is_said(server: RunningServer, text: str) -> None:
+    with Client(server.address) as client:
+        with pytest.raises(ValueError, match="half of a surrogate pair"):
+            client.submit(text)
+        with pytest.raises(ValueError, match="half of a surrogate pair"):
+            client.submit("f", unique=text)
+        with pytest.raises(ValueError, match="the largest workload is"):
+            client.submit("f", bytes(128 * 1024 * 1024))
+        assert client.echo(b"x") == b"x"

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from geartrain import (
     JobException,
     JobFailed,
     JobStatus,
+    NoServersError,
     ServerError,
     Task,
     TaskState,
@@ -403,5 +405,24 @@ def test_a_unix_socket_and_ipv6_are_addresses_too(shell: str, tmp_path: Any) -> 
             for address in (path, ipv6):
                 async with client_of(shell, address) as client:
                     assert await client.echo(b"x") == b"x"
+
+    asyncio.run(scenario())
+
+
+@both_shells
+def test_a_name_that_can_be_none_and_certificates_that_are_none_are_reasons_like_others(
+    own: Stage, shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    monkeypatch.setenv("GEARTRAIN_TLS_CA", str(tmp_path / "ca.pem"))
+
+    async def scenario() -> None:
+        async with client_of(shell, ["a..b:4730", f"tls:{own.address}"]) as client:
+            began = time.monotonic()
+            with pytest.raises(NoServersError, match=r"ca\.pem"):
+                await client.run("reverse", b"ab")
+            assert time.monotonic() - began < 4  # and not when the time to connect is over
+        async with client_of(shell, ["a..b:4730", own.address]) as client:
+            assert await client.echo(b"x") == b"x"
 
     asyncio.run(scenario())

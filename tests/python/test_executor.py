@@ -139,3 +139,16 @@ async def awaited(server: str) -> None:
 
 def test_asyncio_takes_it_too(server: str) -> None:
     asyncio.run(awaited(server))
+
+
+def test_a_result_that_cannot_be_taken_apart_is_its_own_futures_failure(
+    pool: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(data: bytes) -> int:
+        raise KeyError("not like this")
+
+    square = pool.function(tasks.square)
+    monkeypatch.setattr(square, "decode", refuse)
+    with pytest.raises(KeyError, match="not like this"):
+        square.submit(3).result(10)
+    assert pool.submit(tasks.add, 2, 3).result(10) == 5

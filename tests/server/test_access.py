@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ import trustme
 
 from geartrain import Admin, Client, ServerError, Worker, tls_context
 from geartrain.errors import ConfigError
-from geartrain.server.access import Access
+from geartrain.server.access import Access, Identity
 from tests.harness.processes import wait_until
-from tests.harness.rawwire import Packet, RawPeer
+from tests.harness.rawwire import Packet, RawPeer, encode
 from tests.harness.servers import JobServer, gearmand_c, geartrain, require
 
 RULES = f"""
@@ -132,6 +133,26 @@ def test_a_token_that_nobody_has_is_refused(server: JobServer) -> None:
         peer.send(Packet.OPTION_REQ, "token=one too many")
         peer.recv_rest()
     server.process.wait_for_output("it tries one token after the other")
+
+
+def test_a_right_token_behind_too_many_wrong_ones_in_one_breath_opens_nothing(server: JobServer) -> None:
+    guesses = [encode(Packet.OPTION_REQ, f"token=guess {number}") for number in range(50)]
+    right = encode(Packet.OPTION_REQ, "token=web-secret") + encode(
+        Packet.SUBMIT_JOB_BG, "resize", "guessed", ""
+    )
+    with server.connect() as peer:
+        peer.send_bytes(b"".join(guesses) + right)
+        peer.recv_rest()
+    with server.connect() as peer:
+        token(peer, "web-secret")
+        peer.send(Packet.GET_STATUS_UNIQUE, "guessed")
+        assert peer.recv().args[1] == b"0"
+
+
+def test_a_rule_for_addresses_holds_on_sockets_for_both_versions() -> None:
+    assert Identity("::ffff:10.1.2.3", ()).is_in(ip_network("10.0.0.0/8"))
+    assert not Identity("::ffff:11.1.2.3", ()).is_in(ip_network("10.0.0.0/8"))
+    assert Identity("fe80::1%eth0", ()).is_in(ip_network("fe80::/10"))
 
 
 def test_all_that_a_rule_names_has_to_fit(server: JobServer) -> None:

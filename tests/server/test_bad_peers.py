@@ -104,6 +104,43 @@ def test_a_client_that_does_not_read_pauses_its_worker_and_is_dropped_at_last() 
         worker.complete(handle)
 
 
+def test_a_client_that_is_being_closed_and_does_not_read_the_rest_holds_up_nobody() -> None:
+    with RunningServer() as running, running.connect() as client, running.connect() as worker:
+        worker.can_do("f")
+        handle = client.submit("f")
+        worker.grab()
+        chunk = encode(Packet.WORK_DATA, handle, b"x" * 500_000)
+        while not running.ask(lambda server: sum(each.waiting for each in server.connections)):
+            worker.send_bytes(chunk)
+        client.socket.sendall(b"\0NO!" + bytes(8))
+        wait_until(
+            lambda: running.ask(
+                lambda server: any(each._is_closing for each in server.connections)
+            ),
+            "it is being closed",
+        )
+        worker.send_bytes(chunk * 100)
+        worker.sync()
+        assert running.ask(lambda server: sum(each.waiting for each in server.connections)) < 2_000_000
+        worker.complete(handle)
+        # What was written before it was closed, it gets.
+        assert client.recv_rest()[-1].type == Packet.ERROR
+
+
+def test_a_worker_that_is_cut_off_while_it_is_held_up_leaves_nothing_behind() -> None:
+    options = ServerOptions(port=0, timeouts=Timeouts(reader=0.0))
+    with RunningServer(options) as running, running.connect() as client, running.connect() as worker:
+        handle = client.submit("f")
+        worker.can_do("f")
+        worker.grab()
+        chunk = encode(Packet.WORK_DATA, handle, b"x" * 500_000)
+        while not running.ask(lambda server: any(each._held_up for each in server.clogged)):
+            worker.send_bytes(chunk)
+        running.ask(lambda server: next(iter(server.clogged))._held_up[0].drop("a test"))
+        wait_until(lambda: running.ask(lambda server: len(server.connections)) == 1, "it is gone")
+        assert not running.ask(lambda server: any(each._held_up for each in server.clogged))
+
+
 def test_a_slow_client_pauses_its_worker_and_gets_everything() -> None:
     with RunningServer() as running, running.connect() as client, running.connect() as worker:
         worker.can_do("f")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from geartrain.broker.records import Batch, Document, JobRecord
 from geartrain.errors import JournalError
 from geartrain.server import ServerOptions
 from tests.harness.processes import wait_until
-from tests.harness.rawwire import Packet
+from tests.harness.rawwire import Packet, encode
 
 from .running import RunningServer
 
@@ -25,7 +26,7 @@ class GatedJournal:
 
     def __init__(self) -> None:
         self.open_gate = True
-        self.fails = False
+        self.fails = self.surprises = False
         self.kept: dict[int, JobRecord] = {}
         self.batches: list[Batch] = []
         self.waiting = 0
@@ -43,6 +44,8 @@ class GatedJournal:
         self.waiting -= 1
         if self.fails:
             raise JournalError("the disk is full")
+        if self.surprises:
+            raise UnicodeError("nobody foresaw this")
         self.batches.append(batch)
         self.kept.update(batch.saved)
         for number in batch.ended:
@@ -157,6 +160,52 @@ def test_a_failed_commit_refuses_its_submissions_and_nothing_else() -> None:
         client.submit("f", "again", type=Packet.SUBMIT_JOB_BG)
         assert running.ask(lambda server: server.commits.failing) == ""
     assert [record.workload for record in journal.kept.values()] == [b"again"]
+
+
+def test_an_error_that_nobody_foresaw_is_a_failure_like_others() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client:
+        journal.surprises = True
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "refused")
+        assert client.expect_error("QUEUE_ERROR") == b"UnicodeError: nobody foresaw this"
+        journal.surprises = False
+        client.submit("f", "taken", type=Packet.SUBMIT_JOB_BG)
+    assert [record.workload for record in journal.kept.values()] == [b"taken"]
+
+
+def test_a_protocol_error_comes_behind_the_acknowledgements_before_it() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client:
+        client.sync()
+        journal.open_gate = False
+        client.send_bytes(encode(Packet.SUBMIT_JOB_BG, "f", "", "w") + b"\0NO!" + bytes(8))
+        wait_until(lambda: journal.waiting, "the commit is on its way")
+        assert not select.select([client.socket], [], [], 0.2)[0]
+        journal.open_gate = True
+        client.expect(Packet.JOB_CREATED)
+        client.expect_error("INVALID_PACKET")
+        client.expect_closed()
+    assert [record.workload for record in journal.kept.values()] == [b"w"]
+
+
+def test_acknowledgements_that_wait_are_bounded_too() -> None:
+    """They are short, but each submission that joins the same job has one."""
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client:
+        client.sync()
+        journal.open_gate = False
+        submissions = encode(Packet.SUBMIT_JOB_BG, "f", "u", "") * 100_000
+        sender = threading.Thread(target=client.socket.sendall, args=(submissions,), daemon=True)
+        sender.start()
+        wait_until(
+            lambda: running.ask(lambda server: any(each.is_paused for each in server.connections)),
+            "nothing more is read from it",
+        )
+        assert running.ask(lambda server: max(p.held_bytes for p in server.broker.peers)) < 3_000_000
+        journal.open_gate = True
+        for _ in range(100_000):
+            client.expect(Packet.JOB_CREATED)
+        sender.join(10)
 
 
 def test_a_refused_unique_is_refused_to_everybody_who_coalesced_with_it() -> None:

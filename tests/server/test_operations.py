@@ -126,7 +126,7 @@ def test_sigusr1_logs_what_the_server_holds() -> None:
 def test_what_becomes_of_a_job_is_logged_with_its_handle_function_and_worker() -> None:
     with geartrain("--job-retries=2") as server, server.connect() as client:
         handle = client.submit("f", type=Packet.SUBMIT_JOB_BG).decode()
-        for expected in ("a job went back to its queue", "a job used up its attempts"):
+        for expected in ("a job was given back", "a job used up its attempts"):
             with server.connect() as worker:
                 worker.can_do("f")
                 worker.grab()

@@ -223,9 +223,11 @@ class Model(Books):
                 client.attached.remove(job)
             job.clients = []
             self._try_again(job)
-            return
-        self._conclude(job, kind, data)
-        self._forget(job)
+        else:
+            self._conclude(job, kind, data)
+            self._forget(job)
+        # Where few may run at a time, another one may now.
+        self._answer_grabs(job.function)
 
     def _tell_end(self, client: Peer, handle: bytes, kind: str, data: bytes) -> None:
         if kind == "complete":
@@ -241,7 +243,6 @@ class Model(Books):
             job.worker = None
             job.function.running -= 1
             self.running.pop(job.handle, None)
-            self._answer_grabs(job.function)
 
     def _try_again(self, job: Job) -> None:
         rules = job.function.rules
@@ -333,6 +334,7 @@ class Model(Books):
             self._try_again(job)
         else:
             self._forget(job)
+        self._answer_grabs(job.function)
 
     # Asking
 
@@ -372,6 +374,8 @@ class Model(Books):
     def requeue(self, handle: bytes) -> None:
         self.next_handle()
         job = self.dead.pop(handle)
+        if handle in self.results:
+            self._drop_result(handle)
         job.attempts = 0
         job.state = QUEUED
         self._register(job)

@@ -76,7 +76,7 @@ def _sleep_without_passing_on(dispatch: Dispatch, peer: Any) -> None:
         for ability in peer.unlisted:
             ability.listed = True
             ability.function.sleepers.append(ability)
-        peer.unlisted = []
+        peer.unlisted = {}
 
 
 MUTATIONS: Final[dict[str, tuple[type, str, Callable[..., Any]]]] = {

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 
-from geartrain import AsyncClient, Job, JobException, JobLostError, TimeLimitError, Worker, current_job
-from geartrain.worker import link
+from geartrain import (
+    AsyncClient,
+    Job,
+    JobException,
+    JobLostError,
+    TimeLimitError,
+    Worker,
+    current_job,
+    tls_context,
+)
+from geartrain.wire.address import Address
+from geartrain.worker import dial, link
+from geartrain.worker.coroutines import CoroutineLoop
+from geartrain.worker.engine import Engine
+from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS, geartrain
 from tests.server.running import RunningServer
 
@@ -303,3 +319,97 @@ def test_concurrency_and_max_jobs_are_checked() -> None:
         asyncio.run(worker.run_async(0))
     with pytest.raises(ValueError, match="max_jobs"):
         asyncio.run(worker.run_async(1, -1))
+
+
+def test_the_end_of_a_job_on_a_lost_connection_says_nothing_about_the_next_ones() -> None:
+    """The server gives it to us again, under the same handle, when we have connected anew."""
+
+    async def main() -> None:
+        engine = Engine("server:4730")
+        engine.connected({})
+        engine.running.add(b"H:1")
+        old = link.Link(engine, {}, None)  # type: ignore[arg-type]
+        old.lose("gone")
+        engine.connected({})
+        engine.running.add(b"H:1")
+        old.end(Packet.WORK_COMPLETE, b"H:1", b"", grab=False)
+        assert engine.running == {b"H:1"}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_last_result_is_sent_to_its_end(
+    tls: bool, new_event_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    context = tls_context(str(tmp_path / "ca.pem")) if tls else None
+
+    async def main(address: str) -> None:
+        worker = Worker(address, tls=context)
+
+        @worker.function("large")
+        async def large(job: Job) -> bytes:
+            return bytes(20_000_000)
+
+        async with AsyncClient(address, tls=context) as client:
+            future = await client.submit("large")
+            assert await asyncio.wait_for(worker.run_async(max_jobs=1), TIMEOUT) == 1
+            assert len(await future.result(timeout=TIMEOUT)) == 20_000_000
+
+    with (
+        geartrain(*([f"--tls-certificate={tmp_path / 'server.pem'}"] if tls else [])) as server,
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+    ):
+        runner.run(main(server.address))
+
+
+def test_handshakes_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial.Backoff, "pause", lambda self: 0.01)
+
+    async def main(address: str) -> None:
+        worker = Worker(address, tls=ssl.create_default_context())
+        worker.register("f", lambda job: b"")
+        async with working(worker):
+            complaints: list[str] = []
+            await asyncio.sleep(0)  # the worker begins
+            (loop,) = [each for each in worker._loops if isinstance(each, CoroutineLoop)]
+
+            async def tried() -> bool:
+                return len(complaints) > 5
+
+            complain = loop._complain
+
+            def count(address: Address, reason: str) -> None:
+                complaints.append(reason)
+                complain(address, reason)
+
+            monkeypatch.setattr(loop, "_complain", count)
+            await until(tried)
+            worker.register("g", lambda job: b"")
+            assert len(loop._links) <= 1
+
+    with RunningServer() as server:
+        asyncio.run(main(server.address))
+
+
+def test_as_many_plain_functions_run_at_a_time_as_jobs_are_taken() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        together = threading.Barrier(60)
+
+        @worker.function("meet")
+        def meet(job: Job) -> bytes:
+            together.wait(TIMEOUT)
+            assert current_job() is job
+            return b"met"
+
+        async with working(worker, 60), AsyncClient(address) as client:
+            runs = [client.run("meet", timeout=TIMEOUT) for _ in range(60)]
+            assert await asyncio.gather(*runs) == [b"met"] * 60
+
+    with RunningServer() as server:
+        asyncio.run(main(server.address))

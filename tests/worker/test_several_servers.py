@@ -13,8 +13,11 @@ from structlog.testing import LogCapture
 from structlog.typing import EventDict
 
 from geartrain import Job, Worker
+from geartrain.wire.address import parse_address
 from geartrain.worker import connection, servers
 from geartrain.worker.dial import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from geartrain.worker.functions import Functions
+from geartrain.worker.servers import Servers
 from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet
 from tests.harness.servers import geartrain
@@ -210,3 +213,27 @@ def test_pauses_grow_up_to_a_limit_and_begin_anew() -> None:
     backoff.reset()
     assert backoff.pause() == FIRST_PAUSE
     assert Backoff(chance=lambda: 0.0).pause() == FIRST_PAUSE / 2
+
+
+def test_a_server_that_answered_is_not_given_up_because_nobody_read_it() -> None:
+    """A handler may run for longer than a server has to answer."""
+    with ScriptedServer() as one, ScriptedServer() as two:
+        addresses = [parse_address(one.address), parse_address(two.address)]
+        servers = Servers(addresses, Functions(), "me", 5.0)
+        try:
+            for server in servers._servers:
+                server.due = 0.0
+            while not all(server.connection for server in servers._servers):
+                servers.look(1.0)
+            ends = [one.accept(), two.accept()]
+            for end in ends:
+                end.expect(Packet.SET_CLIENT_ID, Packet.ECHO_REQ, Packet.PRE_SLEEP)
+                end.send(Packet.ECHO_RES, "geartrain")
+            time.sleep(0.1)
+            for server in servers._servers:
+                server.due = 0.0  # as after long jobs
+            servers.look(0.0)
+            assert all(server.connection for server in servers._servers)
+            assert all(server.answered for server in servers._servers)
+        finally:
+            servers.close()

@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from geartrain import Job, Worker
 from geartrain.worker import connection
+from geartrain.worker.limits import Deadman
 from tests.harness.processes import Process, wait_until
 from tests.harness.rawwire import Packet, RawPeer
 from tests.server.running import RunningServer
@@ -225,3 +227,21 @@ def test_nothing_is_left_of_a_worker_that_ended(server: RunningServer, client: R
         return len(client.recv_lines())
 
     wait_until(lambda: connections() == 1, "its connections are gone")
+
+
+def test_a_signal_may_come_amid_the_setting_of_a_time_limit() -> None:
+    deadman = Deadman()
+    armed: list[float] = []
+    at = time.monotonic() + 1000
+
+    def arm(when: float) -> None:
+        if not armed:
+            armed.append(when)
+            deadman.set_for_good(at)  # as from a signal's handler, in this thread
+        armed.append(when)
+
+    deadman._arm = arm  # type: ignore[assignment]
+    deadman.set(at + 500)
+    assert armed[-1] == at
+    deadman.set(at + 600)
+    assert armed[-1] == at

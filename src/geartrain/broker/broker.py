@@ -96,7 +96,9 @@ class Broker:
     ) -> None:
         number_room = 20
         name = handle_prefix or "H:" + host
-        prefix = name.encode("utf-8", "replace").replace(b"\0", b"?")[: MAX_HANDLE - 1 - number_room] + b":"
+        cut = name.encode("utf-8", "replace").replace(b"\0", b"?")[: MAX_HANDLE - 1 - number_room]
+        # Handles are decoded for the log: no character may be cut in two.
+        prefix = cut.decode("utf-8", "ignore").encode() + b":"
         self.version = version
         self.pid = pid
 
@@ -370,6 +372,10 @@ class Broker:
             self.jobs.refused(job)
         return {job.handle for job in jobs}
 
+    def tell(self, peer: Peer, data: bytes) -> None:
+        """Send a peer what its driver has to say, behind all that it is told before."""
+        self._outboxes.send(peer, data)
+
     # Small talk
 
     def _set_client_id(self, peer: Peer, type: int, body: bytes) -> None:
@@ -388,7 +394,7 @@ class Broker:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
     def _echo(self, peer: Peer, type: int, body: bytes) -> None:
-        self._outboxes.send_body(peer, p.ECHO_RES, body)
+        self._outboxes.send_body([peer], p.ECHO_RES, body)
 
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
         try:

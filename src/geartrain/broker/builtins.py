@@ -17,12 +17,16 @@ from ..wire.codec import response
 from . import policies
 from .jobs import Jobs
 from .ledger import Ledger
+from .limits import Refused
 from .outbox import Outboxes
 from .results import EXCEPTION, FAIL
-from .state import Function, Job, Peer
+from .state import Job, Peer
 
 BUILTIN_PREFIX: Final = b"geartrain."
 """What the names of all built-in functions begin with."""
+
+MAX_QUESTION: Final = 1024 * 1024
+"""Bytes of a workload at most: what is made of it takes a multiple, and everybody waits meanwhile."""
 
 Builtin = Callable[[bytes], Any]
 """Takes the workload, returns what JSON can hold or raises ValueError with a sentence."""
@@ -55,23 +59,28 @@ class Builtins:
         return name == b"geartrain.result" or name in self._functions
 
     def run(self, peer: Peer, handle: bytes, name: bytes, workload: bytes, background: bool) -> None:
-        """Answer one job."""
+        """Answer one job.
+
+        Raises:
+            Refused: in the background nobody would hear whether it was done.
+        """
+        if background:
+            raise Refused(b"INVALID_ARGUMENT", name + b" answers at once: submit it in the foreground")
         self._outboxes.send(peer, response(p.JOB_CREATED, handle))
         changes = self._ledger.changes
         try:
+            if len(workload) > MAX_QUESTION:
+                raise ValueError(f"the workload is larger than {MAX_QUESTION} bytes")
             if name == b"geartrain.result":
-                if not background:
-                    self._result(peer, handle, workload)
+                self._result(peer, handle, workload)
                 return
             found = self._functions[name](workload)
             answer = json.dumps(found).encode()
-            peer.asked_for += len(answer)
-        except ValueError as error:
-            if not background:
-                self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode())
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode("utf-8", "backslashreplace"))
             return
-        if not background:
-            self._ledger.answer(peer, handle, answer, changes)
+        peer.asked_for += len(answer)
+        self._ledger.answer(peer, handle, answer, changes)
 
     # Kept results
 
@@ -84,8 +93,8 @@ class Builtins:
             self._outboxes.send_end(peer, outcome.kind, handle, outcome.data)
             return
         job = self._jobs.by_handle.get(asked_for)
-        if job is None:
-            if asked_for in self._jobs.dead:
+        if job is None or job.cancelled:
+            if job is not None or asked_for in self._jobs.dead:
                 self._outboxes.send_end(peer, FAIL, handle, b"")
                 return
             raise ValueError(f"{asked_for.decode('utf-8', 'replace')}: no job or kept result has this handle")
@@ -107,9 +116,10 @@ class Builtins:
     def _function_list(self, workload: bytes) -> Any:
         """Nothing → every function with its settings and numbers."""
         jobs = self._jobs
-        dead: dict[Function, int] = {}
+        dead: dict[bytes, int] = {}
         for job in jobs.dead.values():
-            dead[job.function] = dead.get(job.function, 0) + 1
+            name = job.function.name
+            dead[name] = dead.get(name, 0) + 1
         return [
             {
                 "function": _text(name),
@@ -117,7 +127,7 @@ class Builtins:
                 "waiting": function.waiting,
                 "running": function.running,
                 "delayed": function.total - function.waiting - function.running,
-                "dead": dead.get(function, 0),
+                "dead": dead.get(name, 0),
                 "workers": function.workers,
                 "settings": function.policy.settings(),
             }

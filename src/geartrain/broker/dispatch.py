@@ -48,8 +48,8 @@ class Dispatch:
         self._last_rank = 0
         # Functions with a job waiting: what a worker with very many abilities looks through instead.
         self._ready: dict[bytes, Function] = {}
-        # Peers with a wake in flight, and some whose wake was settled since; a peer may be in twice.
-        self._woken: list[Peer] = []
+        # Peers with a wake in flight, and some whose wake was settled since.
+        self._woken: dict[Peer, None] = {}
         self._tick = 0
         # Nothing is handed out, since the server is about to end.
         self.paused = False
@@ -152,7 +152,7 @@ class Dispatch:
             for ability in peer.unlisted:
                 ability.listed = True
                 ability.function.sleepers.append(ability)
-            peer.unlisted = []
+            peer.unlisted.clear()
 
     def settle(self, peer: Peer) -> Function | None:
         """The peer acts, or will not: its wake is not in flight any more. Returns what it was woken for."""
@@ -176,12 +176,12 @@ class Dispatch:
         if not self._woken:
             return
         woken = self._woken
-        self._woken = []
+        self._woken = {}
         for peer in woken:
             if peer.woken_for is None:
                 continue
             if peer.woken_at >= self._tick - 1:
-                self._woken.append(peer)
+                self._woken[peer] = None
                 continue
             function = self.settle(peer)
             if function is not None:
@@ -196,7 +196,7 @@ class Dispatch:
             ability = cast(Ability, link)
             ability.listed = False
             peer = ability.peer
-            peer.unlisted.append(ability)
+            peer.unlisted[ability] = None
             if peer.sleeping:
                 self._wake_peer(peer, function)
                 return True
@@ -206,7 +206,7 @@ class Dispatch:
         peer.woken_for = function
         peer.woken_at = self._tick
         function.woken += 1
-        self._woken.append(peer)
+        self._woken[peer] = None
         self._outboxes.send(peer, _NOOP)
 
     # Abilities
@@ -224,7 +224,7 @@ class Dispatch:
             function.sleepers.append(ability)
             self.rebalance(function)
         else:
-            peer.unlisted.append(ability)
+            peer.unlisted[ability] = None
 
     def withdraw(self, peer: Peer, name: bytes) -> None:
         """A peer can't do a function any more; nothing happens if it could not."""
@@ -236,7 +236,7 @@ class Dispatch:
         if ability.listed:
             function.sleepers.remove(ability)
         else:
-            peer.unlisted.remove(ability)
+            peer.unlisted.pop(ability, None)
         if peer.woken_for is function:
             self.settle(peer)
             self.rebalance(function)
@@ -248,7 +248,7 @@ class Dispatch:
             if ability.listed:
                 ability.function.sleepers.remove(ability)
         peer.abilities = {}
-        peer.unlisted = []
+        peer.unlisted.clear()
         function = self.settle(peer)
         if function is not None:
             self.rebalance(function)

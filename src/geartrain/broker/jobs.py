@@ -54,8 +54,9 @@ class Jobs:
         # Who is told what becomes of jobs that do not end as they should: how, to go after "the job".
         self.notice: Callable[[Job, str], None] | None = None
         self.functions: dict[bytes, Function] = {}
-        # Jobs whose attempts are used up, oldest first.
+        # Jobs whose attempts are used up, oldest first, and their bytes.
         self.dead: dict[bytes, Job] = {}
+        self._dead_bytes = 0
         self.results = Results()
         self.waiters = Waiters(outboxes)
         self.policies = Policies(policy)
@@ -76,12 +77,15 @@ class Jobs:
         """The function of that name, made known if it is not.
 
         Raises:
-            Refused: the name is too long, or there are too many functions.
+            Refused: the name is too long or holds a NUL, or there are too many functions.
         """
         function = self.functions.get(name)
         if function is None:
             if len(name) > MAX_NAME:
                 raise Refused(b"ARGUMENT_TOO_LARGE", b"Function name too large")
+            if b"\0" in name:
+                # Whoever reads a list that begins with one takes it for a packet.
+                raise Refused(b"INVALID_FUNCTION_NAME", b"Function name with a NUL")
             self._make_room()
             function = self._make_known(name)
         return function
@@ -109,7 +113,10 @@ class Jobs:
         self._paced.pop(name, None)
 
     def drop(self, function: Function) -> None:
-        """Forget a function that no worker announces, and its jobs; clients are told that they failed."""
+        """Forget a function that no worker announces, and its jobs; clients are told that they failed.
+
+        Its dead jobs stay: whoever put them aside may still want to know of them.
+        """
         for job in [job for job in self.by_handle.values() if job.function is function]:
             self.cancel(job.handle)
         self._forget_function(function.name)
@@ -206,7 +213,7 @@ class Jobs:
             job.history = [(float(time), str(reason)) for time, reason in history]
         self.by_handle.skip(record.number)
         if record.state == DEAD:
-            self.dead[handle] = job
+            self._bury(job)
             return
         self._register(job)
         if job.attempts and job.due > self.wall:
@@ -245,12 +252,13 @@ class Jobs:
     def give_back(self, job: Job, reason: str) -> None:
         """A job's worker is gone or took too long; try again, if anybody still wants it."""
         if self.notice is not None:
-            self.notice(job, f"went back to its queue: {reason}")
+            self.notice(job, f"was given back: {reason}")
         self._take_from_worker(job)
         if not job.clients and not job.background:
             self.forget(job)
         else:
             self.try_again(job, reason)
+        self._let_others_start(job.function)
 
     def try_again(self, job: Job, reason: str) -> None:
         """An attempt came to nothing. A job that no worker has waits again, or has used up its attempts."""
@@ -288,9 +296,7 @@ class Jobs:
         self._unregister(job)
         job.clients = []
         job.due = 0.0
-        while len(self.dead) >= MAX_DEAD:
-            self._ledger.end(self.dead.pop(next(iter(self.dead))))
-        self.dead[job.handle] = job
+        self._bury(job)
         self.save(job)
         self._conclude(job, FAIL, b"")
 
@@ -310,11 +316,13 @@ class Jobs:
                     client.waits_for.pop(job.handle, None)
                 job.clients = []
                 self.try_again(job, f"{kind}: {text}" if text else kind)
+                self._let_others_start(job.function)
                 return
             self._conclude(job, kind, data)
         elif len(self.waiters):
             self.waiters.tell(job, kind, data)
         self.forget(job)
+        self._let_others_start(job.function)
 
     def _conclude(self, job: Job, kind: str, data: bytes) -> None:
         """A background job has ended for good: tell who waits for that, and keep it if the policy says so."""
@@ -346,10 +354,12 @@ class Jobs:
             return
         del worker.running[job.handle]
         job.worker = None
-        function = job.function
-        function.running -= 1
+        job.function.running -= 1
         if self._deadlines:
             self._deadlines.pop(job.handle, None)
+
+    def _let_others_start(self, function: Function) -> None:
+        """One that ran is where it goes: if only so many may run at a time, the next one may now."""
         if function.policy.concurrency:
             self._dispatch.rebalance(function)
 
@@ -370,6 +380,8 @@ class Jobs:
         job.clients = []
         if job.background:
             self._conclude(job, FAIL, b"")
+        elif len(self.waiters):
+            self.waiters.tell(job, FAIL, b"")
         if job.worker is None:
             self.forget(job)
         else:
@@ -393,9 +405,9 @@ class Jobs:
     def refused(self, job: Job) -> None:
         """The commit of a new background job failed: nobody was promised anything about it."""
         job.background = False
-        if job.handle in self.dead:
-            del self.dead[job.handle]
-        elif not job.clients and job.worker is None:
+        if self._exhume(job.handle) is not None:
+            return
+        if not job.clients and job.worker is None:
             self.forget(job)
 
     def _unregister(self, job: Job) -> None:
@@ -422,11 +434,34 @@ class Jobs:
 
     # The dead
 
+    def _bury(self, job: Job) -> None:
+        """Put a job aside, and forget the oldest of those that were if they are too many."""
+        dead = self.dead
+        dead[job.handle] = job
+        self._dead_bytes += size_of(job)
+        while len(dead) > 1 and (len(dead) > MAX_DEAD or self._dead_bytes > self.limits.max_dead_bytes):
+            oldest = self._exhume(next(iter(dead)))
+            if oldest is not None:
+                if self.notice is not None:
+                    self.notice(oldest, "was dropped: there are too many dead ones")
+                self._ledger.end(oldest)
+
+    def _exhume(self, handle: bytes) -> Job | None:
+        job = self.dead.pop(handle, None)
+        if job is not None:
+            self._dead_bytes -= size_of(job)
+        return job
+
     def requeue_dead(self, handle: bytes) -> bool:
         """Give a dead job its attempts anew; false if there is none of that handle."""
-        job = self.dead.pop(handle, None)
+        job = self._exhume(handle)
         if job is None:
             return False
+        name = job.function.name
+        # Its function may have been forgotten meanwhile, and made known again as another.
+        job.function = self.functions.get(name) or self._make_known(name)
+        if self.results.discard(handle):
+            self._ledger.drop("result", handle.decode())
         job.attempts = 0
         job.history = None
         self._register(job)
@@ -436,7 +471,7 @@ class Jobs:
 
     def drop_dead(self, handle: bytes) -> bool:
         """Forget a dead job; false if there is none of that handle."""
-        job = self.dead.pop(handle, None)
+        job = self._exhume(handle)
         if job is None:
             return False
         self._ledger.end(job)

@@ -60,7 +60,9 @@ class Ledger:
     def is_due(self) -> bool:
         """Whether there is something to write and nothing being written."""
         gathering = self._gathering
-        return self._in_flight is None and (bool(gathering.peers) or not gathering.is_empty)
+        return self._in_flight is None and (
+            bool(gathering.peers) or bool(gathering.answers) or not gathering.is_empty
+        )
 
     def save(self, job: Job, state: int, history: bytes) -> None:
         """Write a job, for the first time or again, with the batch that gathers."""

@@ -20,6 +20,8 @@ MAX_CLIENT_ID: Final = 127
 """Bytes of a client id; what is longer is cut, as in gearmand."""
 MAX_SUBMITTERS: Final = 100_000
 """Foreground submissions that wait for one job at most."""
+MAX_DEAD_BYTES: Final = 512 * 1024 * 1024
+"""Bytes of all dead jobs at most."""
 MAX_ANSWERS: Final = 64 * 1024 * 1024
 """Bytes of answers larger than their questions that a peer may ask for before it reads them."""
 
@@ -52,6 +54,7 @@ class Limits:
         max_function_jobs, max_function_bytes: the same for one function.
         max_functions: functions in all. At the limit those without jobs and workers are forgotten first.
         max_abilities: functions that one worker may announce.
+        max_dead_bytes: the same as `max_bytes` for dead jobs, of which the oldest goes first.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Limits:
         max_function_bytes: int = 0,
         max_functions: int = 0,
         max_abilities: int = 0,
+        max_dead_bytes: int = MAX_DEAD_BYTES,
     ) -> None:
         self.max_jobs = max_jobs
         self.max_bytes = max_bytes
@@ -70,6 +74,7 @@ class Limits:
         self.max_function_bytes = max_function_bytes
         self.max_functions = max_functions
         self.max_abilities = max_abilities
+        self.max_dead_bytes = max_dead_bytes
 
     def refuse_job(self, size: int, jobs: int, bytes: int, function_jobs: int, function_bytes: int) -> None:
         """Refuse a new job of `size` bytes if one of the bounds would be passed.

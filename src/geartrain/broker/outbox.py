@@ -33,22 +33,32 @@ class Outboxes:
             self.touched.append(peer)
         peer.outbox.append(data)
 
-    def send_body(self, peer: Peer, type: int, body: bytes) -> None:
-        """Send a response whose body may be large."""
+    def send_body(self, peers: list[Peer], type: int, body: bytes) -> None:
+        """Send peers, or one as often as it is there, a response whose body may be large: they share it."""
         if len(body) < LARGE:
-            self.send(peer, response(type, body))
+            data = response(type, body)
+            for peer in peers:
+                self.send(peer, data)
         else:
-            self.send(peer, response_head(type, len(body)))
-            self.send(peer, body)
+            head = response_head(type, len(body))
+            for peer in peers:
+                self.send(peer, head)
+                self.send(peer, body)
 
     def send_end(self, peer: Peer, kind: str, handle: bytes, data: bytes) -> None:
         """Tell one client how a job ended; a client that asked for no exceptions gets WORK_FAIL for one."""
         if kind == COMPLETE:
-            self.send_body(peer, p.WORK_COMPLETE, handle + b"\0" + data)
+            type = p.WORK_COMPLETE
         elif kind == EXCEPTION and peer.wants_exceptions:
-            self.send_body(peer, p.WORK_EXCEPTION, handle + b"\0" + data)
+            type = p.WORK_EXCEPTION
         else:
             self.send(peer, response(p.WORK_FAIL, handle))
+            return
+        if len(data) < LARGE:
+            self.send(peer, response(type, b"%b\0%b" % (handle, data)))
+        else:
+            self.send(peer, response_head(type, len(handle) + 1 + len(data)) + handle + b"\0")
+            self.send(peer, data)
 
     def hold(self, peer: Peer, serial: int, data: bytes) -> bool:
         """Append what must not be sent before the batch of that serial is committed.
@@ -63,6 +73,7 @@ class Outboxes:
         if opens:
             gates.append((serial, len(held)))
         held.append(data)
+        peer.held_bytes += len(data)
         return opens
 
     def release(self, peer: Peer, serial: int) -> None:

@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from .limits import MAX_NAME
 from .policy import Policy
 from .records import Document
 
 KIND: Final = "policy"
 """The kind of the documents that hold what was set at run time."""
+MOST: Final = 10_000
+"""Functions that something can be set for at run time."""
 
 
 class Policies:
@@ -59,9 +62,14 @@ class Policies:
         """Change some settings of a function; returns what a journal has to keep for that.
 
         Raises:
-            ValueError: a setting can't be understood; then nothing was changed.
+            ValueError: a setting can't be understood, the name is too long, or too many functions have
+                settings; then nothing was changed.
         """
         Policy().update(settings)
+        if len(name) > MAX_NAME:
+            raise ValueError(f"a function's name has {MAX_NAME} bytes at most")
+        if name not in self._set and len(self._set) >= MOST:
+            raise ValueError(f"there are settings of {MOST} functions already: reset some")
         self._set[name] = {**self._set.get(name, {}), **settings}
         self._make(name)
         return Document(KIND, _key(name), json.dumps(self._set[name], sort_keys=True).encode())

@@ -119,7 +119,9 @@ def seconds(value: object) -> float:
         except ValueError:
             found = -1.0
     else:
-        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
+        found = -1.0
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
+            found = float(value)  # not before: a whole number may be too large for one
     if 0 <= found < LONGEST:
         return found
     raise ValueError(f"expected a time such as '30s' or '10m', got {value!r}")

@@ -111,8 +111,7 @@ class Results:
 
     def put(self, outcome: Outcome) -> list[bytes]:
         """Keep an outcome; returns the handles of those that had to go for it."""
-        if outcome.handle in self._outcomes:  # a dead job that was queued again
-            self._drop(outcome.handle)
+        self.discard(outcome.handle)
         self._outcomes[outcome.handle] = outcome
         self._bytes += len(outcome.data)
         heappush(self._expiry, (outcome.expires_at, outcome.handle))
@@ -133,6 +132,13 @@ class Results:
             if outcome is not None and outcome.expires_at <= wall:
                 gone.append(self._drop(outcome.handle))
         return gone
+
+    def discard(self, handle: bytes) -> bool:
+        """Drop one before its time; false if it is not kept."""
+        if handle not in self._outcomes:
+            return False
+        self._drop(handle)
+        return True
 
     def _drop(self, handle: bytes) -> bytes:
         self._bytes -= len(self._outcomes.pop(handle).data)

@@ -46,7 +46,7 @@ NORMAL: Final = 1
 LOW: Final = 2
 PRIORITIES: Final = 3
 
-# No submission begins with it.
+# No submission that a function was found for begins with it.
 _NO_HEAD: Final = b"\0"
 
 # Shared by all jobs that nobody waits for, which background jobs are: never appended to.
@@ -260,8 +260,9 @@ class Peer:
         # As a client: how its last submission without a unique began, up to the workload, and its function.
         self.last_head = _NO_HEAD
         self.last_function: Function | None = None
-        # The foreground jobs it waits for, by handle.
+        # The foreground jobs it waits for, by handle, and how many others it waits for by `geartrain.result`.
         self.waits_for: dict[bytes, Job] = {}
+        self.waits_for_results = 0
         # As a worker: what it can do, by function name, oldest announcement first, and what it runs.
         self.abilities: dict[bytes, Ability] = {}
         self.running: dict[bytes, Job] = {}
@@ -270,7 +271,7 @@ class Peer:
         self.grab = 0
         self.had_job = False
         # Abilities that a wake dropped from their function's sleepers.
-        self.unlisted: list[Ability] = []
+        self.unlisted: dict[Ability, None] = {}
         self.woken_for: Function | None = None
         # The broker's tick in which it was woken.
         self.woken_at = 0
@@ -278,4 +279,4 @@ class Peer:
     @property
     def is_idle(self) -> bool:
         """Whether it neither works nor waits for a job."""
-        return not (self.abilities or self.running or self.waits_for or self.held)
+        return not (self.abilities or self.running or self.waits_for or self.waits_for_results or self.held)

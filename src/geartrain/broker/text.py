@@ -42,8 +42,11 @@ def _incomplete(words: list[bytes]) -> bytes:
 
 
 def _shown(name: bytes) -> bytes:
-    """A name or unique as it may stand in a line: one that holds a line's end would fake a line."""
-    return name.replace(b"\n", b"?").replace(b"\r", b"?")
+    """A name or unique as it may stand in a line.
+
+    One that holds a line's end would fake a line, one that is a dot alone the end of a list.
+    """
+    return b"?" if name == b"." else name.replace(b"\n", b"?").replace(b"\r", b"?")
 
 
 # Lists

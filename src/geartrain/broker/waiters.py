@@ -28,6 +28,7 @@ class Waiters:
         if self._count >= MAX_SUBMITTERS:
             raise ValueError("too many wait for results already")
         self._count += 1
+        peer.waits_for_results += 1
         self._by_job.setdefault(job.handle, []).append((peer, handle))
         self._by_peer.setdefault(peer, set()).add(job.handle)
 
@@ -44,6 +45,7 @@ class Waiters:
         """A job has ended."""
         for peer, handle in self._by_job.pop(job.handle, ()):
             self._count -= 1
+            peer.waits_for_results -= 1
             self._outboxes.send_end(peer, kind, handle, data)
             asked = self._by_peer.get(peer)
             if asked is not None:

@@ -93,18 +93,24 @@ class Work:
                 if type == p.WORK_EXCEPTION
                 else b"Job given in work result not found",
             )
+        clients = job.clients
         if type == p.WORK_EXCEPTION:
-            for client in job.clients:
-                if client.wants_exceptions:
-                    self._outboxes.send_body(client, p.WORK_EXCEPTION, body)
-                else:
-                    self._outboxes.send(client, response(p.WORK_FAIL, handle))
-        else:
-            for client in job.clients:
-                self._outboxes.send_body(client, type, body)
-                if client.is_clogged:
-                    self.held_up.append((client, peer))
+            failed = response(p.WORK_FAIL, handle)
+            for client in clients:
+                if not client.wants_exceptions:
+                    self._outboxes.send(client, failed)
+            clients = [client for client in clients if client.wants_exceptions]
+        self._tell(peer, clients, type, body)
         self._jobs.end(job, _ENDS[type], body)
+
+    def _tell(self, peer: Peer, clients: list[Peer], type: int, body: bytes) -> None:
+        """Pass on what a worker says of a job, and note which of the clients do not read it."""
+        if not clients:
+            return
+        self._outboxes.send_body(clients, type, body)
+        for client in clients:
+            if client.is_clogged:
+                self.held_up.append((client, peer))
 
     def event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""
@@ -112,10 +118,7 @@ class Work:
         job = peer.running.get(arguments(type, body)[0])
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job does not exist on server")
-        for client in job.clients:
-            self._outboxes.send_body(client, type, body)
-            if client.is_clogged:
-                self.held_up.append((client, peer))
+        self._tell(peer, job.clients, type, body)
 
     def status(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_STATUS: remember it, and pass it to the clients."""
@@ -125,10 +128,7 @@ class Work:
             raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
         job.numerator = leading_int(numerator)
         job.denominator = leading_int(denominator)
-        for client in job.clients:
-            self._outboxes.send(client, response(p.WORK_STATUS, body))
-            if client.is_clogged:
-                self.held_up.append((client, peer))
+        self._tell(peer, job.clients, type, body)
 
     # Abilities
 

@@ -191,6 +191,7 @@ class Conversation:
             if type != p.TEXT:
                 raise MalformedPacketError(f"{p.name_of(type)} came, and a line was expected")
             if not self.lines and line.startswith(b"ERR "):
+                self.done = True
                 raise _refusal(text_of(line).removeprefix("ERR ").strip())
             if self._command.is_list and line == END:
                 self.done = True
@@ -268,7 +269,8 @@ class Admin(Commands, Blocking):
                 conversation.receive(self._socket.recv(READ_SIZE))
             reusable = not command.ends
         except ServerError:
-            reusable = True
+            # A refused token is told before, and this command's answer follows.
+            reusable = conversation.done
             raise
         except TimeoutError:
             raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None
@@ -350,7 +352,8 @@ class AsyncAdmin(Commands, Awaited):
                     conversation.receive(await reader.read(READ_SIZE))
             reusable = not command.ends
         except ServerError:
-            reusable = True
+            # A refused token is told before, and this command's answer follows.
+            reusable = conversation.done
             raise
         except TimeoutError:
             raise WaitTimeoutError(f"{self._address}: no answer within {self._timeout:g} s") from None

@@ -87,9 +87,12 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         """
         self._engine.close(self._now())
         self._settle()
-        while self._channels and self._loop is asyncio.get_running_loop():
-            closed = self._closed = asyncio.get_running_loop().create_future()
-            await closed
+        loop = asyncio.get_running_loop()
+        while self._channels and self._loop is loop:
+            # Several may close at once.
+            if self._closed is None or self._closed.done():
+                self._closed = loop.create_future()
+            await asyncio.shield(self._closed)
 
     async def __aenter__(self) -> Self:
         return self
@@ -167,8 +170,11 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
     def _start(self, task: Task) -> None:
         """Submit a task without waiting for anything."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
         self._engine.submit(task, self._now())
-        self._settle_soon(asyncio.get_running_loop())
+        self._settle_soon(loop)
 
     def _settle_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._settling:
@@ -224,7 +230,8 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
             else:
                 tls = context_of(address)
                 await loop.create_connection(lambda: channel, address.host, address.port, ssl=tls)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # No certificates, or no name that could be looked up, are ValueErrors.
             self._gone(channel, reason_of(error))
         finally:
             channel.connecting = None
@@ -274,6 +281,9 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
     def _guard(self) -> AbstractContextManager[object]:
         return nullcontext()
+
+    def _wake_leader(self) -> None:
+        """Nothing: nobody but the loop waits for sockets."""
 
     def _look(self) -> None:
         """Nothing: what has come is taken in by the loop."""

@@ -199,6 +199,7 @@ class BaseClient(ABC, Generic[F]):
                 return False
             self._engine.abandon(task, self._now())
             self._wake_waiters()
+            self._wake_leader()
             return True
 
     # What each shell has of its own
@@ -218,6 +219,10 @@ class BaseClient(ABC, Generic[F]):
     @abstractmethod
     def _wake_waiters(self) -> None:
         """See to those in the engine's news."""
+
+    @abstractmethod
+    def _wake_leader(self) -> None:
+        """See to whoever waits for the sockets: it may have nothing to wait for any more."""
 
     @abstractmethod
     def _look(self) -> None:

@@ -366,7 +366,12 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
     def _look(self) -> None:
         with self._lock:
             if not self._leading:
-                self._lead(self._now())
+                try:
+                    self._lead(self._now())
+                finally:
+                    # Others may have come meanwhile, and followed.
+                    self._wake_waiters()
+                    self._hand_over()
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -77,8 +77,8 @@ class Channel:
             return
         try:
             found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            self.reason = reason_of(error)
+        except (OSError, ValueError) as error:
+            self.reason = reason_of(error)  # the ValueError: it can't be a name
             return
         self._left = iter([(family, where) for family, _, _, _, where in found])
 
@@ -109,9 +109,9 @@ class Channel:
         tune(self.socket)
         try:
             self.socket = secure(self.socket, self.link.address, HANDSHAKE_TIMEOUT)
-        except OSError as problem:
-            self.reason = reason_of(problem)
-            self.socket = None
+        except (OSError, ValueError) as problem:
+            self.reason = reason_of(problem)  # the ValueError: the certificates can't be used
+            self.close()
             return self.connect()
         self.open = True
         return True

@@ -304,6 +304,7 @@ class Engine(Answers):
             self._fail(item, lost, now)
             return
         item._handle = b""
+        item.numerator = item.denominator = 0
         if losses:
             item._losses += losses
             item._since = self._attempts

@@ -12,12 +12,11 @@ from concurrent.futures import wait as wait_for
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from ..errors import GeartrainError
 from .blocking import Client
 from .functions import known
 from .group import Group
 from .steps import Steps, Wait
-from .task import RUNNING, Task, TaskState, Workload
+from .task import RUNNING, Task, Workload
 from .typed import Known, Options, TypedFunction
 
 if TYPE_CHECKING:
@@ -221,14 +220,10 @@ class Executor(BaseExecutor):
             if future is None or decode is None or future.cancelled():
                 return
             future.set_running_or_notify_cancel()
-        if task.failure is not None:
-            future.set_exception(task.failure)
-            return
-        assert task.state is TaskState.SUCCEEDED
-        assert task.result is not None
         try:
-            value = decode(task.result)
-        except GeartrainError as error:
+            value = decode(self.client._outcome(task))
+        except BaseException as error:
+            # Also what a codec or a class of the caller's raises: it is this future's, not this thread's.
             future.set_exception(error)
         else:
             future.set_result(value)

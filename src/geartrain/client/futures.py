@@ -181,7 +181,8 @@ class JobFuture(BaseFuture["Client", R], Blocking):
         """Iterate over the data that the worker sends before its result, as it comes, each piece once.
 
         The iteration ends with the job; if the job did not end well it raises what `result` would. Pieces
-        that nobody has asked for are kept in memory.
+        that nobody has asked for are kept in memory. A job that was done anew, since its server was lost or
+        its task retried, sends its pieces anew.
 
         Args:
             timeout: seconds that each piece may take.
@@ -216,7 +217,8 @@ class AsyncJobFuture(BaseFuture["AsyncClient", R], Awaited):
         """Iterate over the data that the worker sends before its result, as it comes, each piece once.
 
         The iteration ends with the job; if the job did not end well it raises what `result` would. Pieces
-        that nobody has asked for are kept in memory.
+        that nobody has asked for are kept in memory. A job that was done anew, since its server was lost or
+        its task retried, sends its pieces anew.
 
         Args:
             timeout: seconds that each piece may take.

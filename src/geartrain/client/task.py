@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..errors import GeartrainError
 from ..wire import packets as p
+from ..wire.parser import MAX_PACKET
 
 if TYPE_CHECKING:
     from .group import Group
@@ -78,6 +79,18 @@ FAILED: Final = TaskState.FAILED
 # The packet that submits a task, by priority, in the foreground and in the background.
 _FOREGROUND: Final = {"high": p.SUBMIT_JOB_HIGH, "normal": p.SUBMIT_JOB, "low": p.SUBMIT_JOB_LOW}
 _BACKGROUND: Final = {"high": p.SUBMIT_JOB_HIGH_BG, "normal": p.SUBMIT_JOB_BG, "low": p.SUBMIT_JOB_LOW_BG}
+
+
+LARGEST_WORKLOAD: Final = MAX_PACKET - 1024
+"""Bytes; names and what else is in its packet have room beside it."""
+
+
+def _require_text(*texts: str) -> None:
+    for text in texts:
+        try:
+            text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ValueError(f"{text!r}: half of a surrogate pair can't be sent") from None
 
 
 class Task:
@@ -175,8 +188,13 @@ class Task:
             raise ValueError(f"{function!r}: a function's name is not empty and holds no NUL")
         if "\0" in unique:
             raise ValueError(f"{unique!r}: a unique holds no NUL")
+        if not (function.isascii() and unique.isascii()):
+            # Here, where the caller sees it: what can't be sent must not turn up among what is being sent.
+            _require_text(function, unique)
         self.function = function
         self.workload = workload.encode() if isinstance(workload, str) else bytes(workload)
+        if len(self.workload) > LARGEST_WORKLOAD:
+            raise ValueError(f"{len(self.workload)} bytes: the largest workload is {LARGEST_WORKLOAD} bytes")
         self.unique = unique
         self.priority = priority
         self.background = background

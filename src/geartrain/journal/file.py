@@ -181,6 +181,11 @@ class JournalFile:
             self._roll_back()
             self._is_suspect = not is_full(error)
             raise trouble(self.path, error) from error
+        except BaseException:
+            # Nobody foresaw this; nothing of the batch stays all the same.
+            self._roll_back()
+            self._is_suspect = True
+            raise
 
     def _lay_ballast(self) -> bool:
         """Keep room for the end of what is accepted; returns whether it is kept."""
@@ -188,8 +193,13 @@ class JournalFile:
             return True
         # Jobs that ended left room within the file: give it back to the disk, some of it each time.
         connection = self._open_connection
-        connection.execute(f"PRAGMA incremental_vacuum({SHRINK_BY})").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        try:
+            connection.execute(f"PRAGMA incremental_vacuum({SHRINK_BY})").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            return False  # not even room for that; the ends of jobs may still fit
         return self._ballast.lay()
 
     def _write_owed(self, batch: Batch) -> None:
@@ -207,18 +217,24 @@ class JournalFile:
             raise full(self.path)
 
     def compact(self) -> None:
-        """Give back the room that ended jobs took. It needs as much as the remaining ones take, meanwhile.
+        """Give back the room that ended jobs took.
+
+        It needs as much as the remaining ones take meanwhile: beside the file, and in the system's folder for
+        temporary files.
 
         Raises:
             JournalError: it failed; the journal is as it was.
         """
         self._ballast.give_up()
         try:
+            # It makes a copy of all that is left, which is nothing for the memory.
+            self._open_connection.execute("PRAGMA temp_store = FILE")
             self._open_connection.execute("VACUUM")
             self._open_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
         finally:
+            self._open_connection.execute("PRAGMA temp_store = MEMORY")
             self._ballast.lay()
 
     # The connection
@@ -249,6 +265,9 @@ class JournalFile:
                 )
             for pragma in (
                 "synchronous = FULL",
+                # Where the system has it (macOS), the drive itself is waited for.
+                "fullfsync = ON",
+                "checkpoint_fullfsync = ON",
                 f"wal_autocheckpoint = {MERGE_AFTER}",
                 f"journal_size_limit = {LOG_KEPT}",
                 f"cache_size = -{CACHE // 1024}",
@@ -283,11 +302,11 @@ class JournalFile:
 
     def _roll_back(self) -> None:
         connection = self._open_connection
-        if connection.in_transaction:
-            try:
+        try:
+            if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            except sqlite3.Error:
-                self._is_suspect = True
+        except sqlite3.Error:
+            self._is_suspect = True
 
     # A file that vanished while it was open
 
@@ -341,10 +360,13 @@ class JournalFile:
                 os.unlink(self.path + suffix)
         os.replace(temporary, self.path)
         _sync(os.path.dirname(self.path))
+        # From here on the file is whole. If it can't be opened now, the next write tries again.
         self._database = _identity(self.path)
+        self._log = None
+        self._is_suspect = True
         with contextlib.suppress(sqlite3.Error):
             self._open_connection.close()
-        self._adopt(self._connect())
+        self._reconnect()
         self._ballast.is_laid = False
         self._ballast.lay()
 

@@ -78,7 +78,8 @@ def read_database(url: str, table: str = "") -> Iterator[QueuedJob]:
     try:
         engine = sa.create_engine(url)
     except (sa.exc.ArgumentError, ValueError) as error:
-        raise JournalError(f"{url!r} is no address of a database: {error}") from None
+        # Without it: it may hold a password.
+        raise JournalError(f"this is no address of a database: {type(error).__name__}") from None
     except ImportError as error:
         raise JournalError(
             f"the driver of {url.partition(':')[0]} is missing ({error}): install it"

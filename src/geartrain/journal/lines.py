@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
 from ..broker.records import DEAD, QUEUED, Document, JobRecord
+from ..broker.state import HIGH, LOW, NORMAL
 from ..errors import JournalError
 
 HEAD: Final = {"geartrain journal": 1}
@@ -65,12 +66,21 @@ def _job(fields: dict[str, Any]) -> JobRecord:
     function, unique, workload, reducer, history = (_as_bytes(name, fields) for name in _BYTES)
     if not function:
         raise ValueError("a job without a function")
+    number, priority = int(fields["job"]), int(fields["priority"])
+    if not 0 <= number < 1 << 62:
+        raise ValueError(f"a job's number is not {number}")
+    if priority not in (HIGH, NORMAL, LOW):
+        raise ValueError(f"a job's priority is {HIGH}, {NORMAL} or {LOW}, not {priority}")
+    if history:
+        attempts, reasons = json.loads(history)
+        if not isinstance(attempts, int) or not all(len(each) == 2 and float(each[0]) for each in reasons):
+            raise ValueError("a job's history can't be read")
     return JobRecord(
-        int(fields["job"]),
+        number,
         function,
         unique,
         workload,
-        int(fields["priority"]),
+        priority,
         float(fields["due"]),
         reducer,
         _STATES[fields["state"]],

@@ -53,8 +53,9 @@ class Lock:
                 )
             # Its last holder may have deleted it between our two calls: then look again.
             self._fd = fd
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # a full disk: it is held all the same
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Give it back, if it was taken."""

@@ -116,11 +116,8 @@ def everything(
             yield from records
         return
     try:
-        for row in connection.execute("SELECT kind, key, value, checksum FROM document"):
-            if table.is_document_whole(row):
-                yield Document(*row[:3])
-            else:
-                yield f"the {row[0]} {row[1]!r} is damaged"
+        for document, is_whole in table.document_rows(connection):
+            yield document if is_whole else f"the {document.kind} {document.key!r} is damaged"
     except sqlite3.DatabaseError as error:
         yield f"documents can't be read: {error}"
     yield from _salvage(connection, "job", table.SELECT_AFTER, _one)

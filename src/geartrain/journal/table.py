@@ -81,7 +81,8 @@ def write(connection: sqlite3.Connection, alive: Alive, batch: Batch, packed: Pa
     rows, alone = packed
     again = batch.again
     if len(rows) == 1 and not (alone or again or batch.ended or batch.documents):
-        _add(connection, alive, rows)  # a statement alone is a transaction
+        _add(connection, rows)  # a statement alone is a transaction
+        _note(alive, rows)
         return
     left, others = alive.without([*again, *batch.ended] if again else batch.ended)
     alone = [*alone, *again.values()]
@@ -94,9 +95,10 @@ def write(connection: sqlite3.Connection, alive: Alive, batch: Batch, packed: Pa
                 alone += rest
                 left[first] = 0
     _write(connection, alone, others, left, batch.documents)
-    _add(connection, alive, rows)
+    _add(connection, rows)
     connection.execute("COMMIT")
     alive.update(left)
+    _note(alive, rows)
 
 
 def write_owed(
@@ -141,14 +143,30 @@ def _write(
             connection.execute(statement, (json.dumps(done),))
     for (kind, key), value in documents.items():
         if value is None:
-            connection.execute(_REMOVE, (kind, key))
+            connection.execute(_REMOVE, (kind, _bound(key)))
         else:
-            connection.execute(_PUT, (kind, key, value, checksum_of_document(kind, key, value)))
+            connection.execute(_PUT, (kind, _bound(key), value, checksum_of_document(kind, key, value)))
 
 
-def _add(connection: sqlite3.Connection, alive: Alive, rows: list[Row]) -> None:
+def _bound(key: str) -> str | bytes:
+    """A document's key as SQLite takes it: it may be the name of a function that is no UTF-8."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return key.encode("utf-8", "surrogatepass")
+    return key
+
+
+def _unbound(key: Any) -> Any:
+    return key.decode("utf-8", "surrogatepass") if isinstance(key, bytes) else key
+
+
+def _add(connection: sqlite3.Connection, rows: list[Row]) -> None:
     for first, runs, jobs, checksum, _ in rows:
         connection.execute(_ADD, (first, runs, jobs, checksum))
+
+
+def _note(alive: Alive, rows: list[Row]) -> None:
     for first, _, _, _, bits in rows:
         alive.add(first, bits, bits)
 
@@ -308,10 +326,16 @@ def _fetch(cursor: sqlite3.Cursor, path: str) -> list[JobRecord]:
     return records
 
 
-def is_document_whole(row: Sequence[Any]) -> bool:
-    """Whether a document's row is what was written."""
-    kind, key, value, expected = row
-    return isinstance(value, bytes) and checksum_of_document(kind, key, value) == expected
+def document_rows(connection: sqlite3.Connection) -> Iterator[tuple[Document, bool]]:
+    """Every document, and whether it is what was written.
+
+    Raises:
+        sqlite3.Error: the file can't be read.
+    """
+    for kind, key, value, expected in connection.execute("SELECT kind, key, value, checksum FROM document"):
+        key = _unbound(key)
+        whole = isinstance(value, bytes) and checksum_of_document(kind, key, value) == expected
+        yield Document(kind, key, value), whole
 
 
 def documents(connection: sqlite3.Connection, path: str) -> list[Document]:
@@ -322,10 +346,10 @@ def documents(connection: sqlite3.Connection, path: str) -> list[Document]:
         sqlite3.Error: the file can't be read.
     """
     found = []
-    for row in connection.execute("SELECT kind, key, value, checksum FROM document"):
-        if not is_document_whole(row):
-            raise JournalError(f"the {row[0]} {row[1]!r} in {path} is damaged: {ADVICE}")
-        found.append(Document(*row[:3]))
+    for document, is_whole in document_rows(connection):
+        if not is_whole:
+            raise JournalError(f"the {document.kind} {document.key!r} in {path} is damaged: {ADVICE}")
+        found.append(document)
     return found
 
 
@@ -358,4 +382,4 @@ def coalesces_by(function: bytes, unique: bytes, workload: bytes) -> tuple[bytes
 
 def keys(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     """What the documents that are kept are found by."""
-    return set(connection.execute("SELECT kind, key FROM document"))
+    return {(kind, _unbound(key)) for kind, key in connection.execute("SELECT kind, key FROM document")}

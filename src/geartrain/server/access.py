@@ -13,7 +13,7 @@ import hmac
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -83,7 +83,10 @@ class Identity:
         self.rules: list[Rule] | None = None
         self.answers: dict[tuple[str, str], bool] = {}
         self._unix = address == "unix"
-        self._address = None if self._unix else ip_address(address.partition("%")[0])
+        found = None if self._unix else ip_address(address.partition("%")[0])
+        # A socket for both versions shows those of the fourth as some of the sixth.
+        mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+        self._address = mapped or found
 
     def is_in(self, network: IPv4Network | IPv6Network | None) -> bool:
         """Whether it comes from there; None stands for the Unix sockets."""
@@ -141,6 +144,8 @@ class Access:
     def take_token(self, peer: Peer, token: bytes) -> bool:
         """A peer sent a token: whether any rule knows it."""
         identity: Identity = peer.identity
+        if identity.wrong_tokens >= WRONG_TOKENS:
+            return False  # it is dropped already; this came with what it sent before
         digest = _digest(token)
         known = any(hmac.compare_digest(digest, each) for rule in self._rules for each in rule.tokens)
         if known:

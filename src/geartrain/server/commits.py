@@ -84,9 +84,9 @@ class Commits:
 
     async def _rest(self) -> None:
         """Leave a failing journal alone for a while, longer if nobody wants anything of it."""
-        await asyncio.sleep(RETRY_AFTER)
         self._wanted.clear()
-        if not self._broker.commit_is_due:
+        await asyncio.sleep(RETRY_AFTER)
+        if not (self._broker.commit_is_due or self._finishing):
             try:
                 await asyncio.wait_for(self._wanted.wait(), PROBE_AFTER)
             except TimeoutError:
@@ -96,7 +96,7 @@ class Commits:
         batch = self._broker.take_batch()
         try:
             if not batch.is_empty:
-                await self._journal.commit(batch)
+                await self._write(batch)
         except JournalError as error:
             self._fails(str(error))
             self.on_refused(self._broker.refused(self.failing))
@@ -106,13 +106,23 @@ class Commits:
             self._broker.committed()
         self._flush()
 
+    async def _write(self, batch: Batch) -> None:
+        try:
+            await self._journal.commit(batch)
+        except JournalError:
+            raise
+        except Exception as error:
+            # A fault of ours, or of the system's. Those who wait are told, and the next batch is tried.
+            _log.exception("the journal met something that it was not made for")
+            raise JournalError(f"{type(error).__name__}: {error}") from error
+
     async def _probe(self) -> None:
         """Find out whether the journal takes something new again. Ends of jobs it may take even if not."""
         try:
             for value in (b"", None):
                 probe = Batch(0)
                 probe.documents[_PROBE] = value
-                await self._journal.commit(probe)
+                await self._write(probe)
         except JournalError as error:
             self._fails(str(error))
         else:

@@ -60,6 +60,11 @@ class Connection:
         self._written = 0
         # What will be written before the outbox, with the next thing that can't wait or in a moment.
         self._gathered: list[bytes] = []
+        # It is closed once everything up to the error that it was told of has gone out; nothing more is
+        # written to it; it was cut off.
+        self._is_refused = False
+        self._is_closing = False
+        self._is_dropped = False
         # Whether it is amid a long answer, and whether that waits for the peer to read.
         self._lists = False
         self._listing_waits = False
@@ -106,9 +111,13 @@ class Connection:
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
+        self._is_closing = self._is_dropped = True
         self._count_unfinished(0)
         self.peer.listings = []
         self._unclog()
+        if self._pauses:
+            for other in self._server.clogged:
+                other.let_go(self)
         self._server.closed(self, error)
         # Nothing is left in a cycle: the server does without the cyclic collector.
         self.peer.connection = None
@@ -155,6 +164,11 @@ class Connection:
                 self._judge_from_now()
             self._held_up.append(producer)
             producer.pause()
+
+    def let_go(self, producer: Connection) -> None:
+        """A connection that is gone is held up by nobody."""
+        if producer in self._held_up:
+            self._held_up.remove(producer)
 
     def judge(self, now: float, timeout: float) -> None:
         """Drop a peer that held others up and read nothing to speak of for too long."""
@@ -223,6 +237,9 @@ class Connection:
             outbox[:0] = self._gathered
             self._gathered.clear()
         transport = self._transport
+        if self._is_closing:
+            outbox.clear()
+            return
         if peer.listings:
             self._begin_listing()
             return
@@ -246,6 +263,8 @@ class Connection:
             self.resume()
         peer.asked_for = 0
         outbox.clear()
+        if self._is_refused and peer.held is None:
+            self.close()
 
     def _begin_listing(self) -> None:
         """Write what goes before a long answer, and the rest of it part by part; all else waits behind it."""
@@ -291,6 +310,7 @@ class Connection:
         """Close when what there is for it has gone out."""
         if self.has_news:
             self.write_outbox()
+        self._is_closing = True
         self._transport.close()
 
     def abort(self) -> None:
@@ -299,7 +319,9 @@ class Connection:
 
     def drop(self, reason: str) -> None:
         """Close at once, and say who it was and why."""
-        if not self._transport.is_closing():
+        # Also amid its closing: that waits until the peer has read what it was sent.
+        if not self._is_dropped:
+            self._is_closing = self._is_dropped = True
             self.peer.outbox.clear()
             self._gathered.clear()
             self._server.complain("connection dropped", self.peer, reason)
@@ -310,8 +332,9 @@ class Connection:
         for type, body in error.packets:
             self._broker.receive(self.peer, type, body)
         code = b"ARGUMENT_TOO_LARGE" if isinstance(error, PacketTooLargeError) else b"INVALID_PACKET"
-        self._server.attend()
         if not self._transport.is_closing():
-            self._transport.write(response(p.ERROR, code + b"\0" + str(error).encode()))
+            self._is_refused = True
+            self.pause()
+            self._broker.tell(self.peer, response(p.ERROR, code + b"\0" + str(error).encode()))
             self._server.complain("connection refused", self.peer, str(error))
-            self._transport.close()
+        self._server.attend()

@@ -80,6 +80,8 @@ def next_time(fields: list[bytes], after: float, zone: str = "") -> float:
     Raises:
         ValueError: they describe none.
     """
+    if sum(map(len, fields)) > LONGEST:
+        raise ValueError(f"expected five fields of {LONGEST} bytes together at most")
     minute, hour, day_of_month, month, day_of_week = [
         field.decode("utf-8", "replace").strip() or "*" for field in fields
     ]

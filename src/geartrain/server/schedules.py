@@ -35,6 +35,8 @@ SETTINGS: Final = frozenset(
 )
 MISSED: Final = ("once", "skip", "all")
 OVERLAP: Final = ("skip", "allow")
+MOST: Final = 10_000
+"""Schedules that can be added at run time."""
 PRIORITIES: Final = {"high": HIGH, "normal": NORMAL, "low": LOW}
 
 _log = structlog.get_logger("geartrain.schedules")
@@ -64,6 +66,10 @@ class Schedule:
         self.function = settings.get("function", "")
         if not name or not self.function:
             raise ValueError(f"schedule {name!r}: a name and a 'function' are needed")
+        if len(name) > MAX_NAME or not name.isprintable():
+            raise ValueError(
+                f"schedule {name[:MAX_NAME]!r}: a name is {MAX_NAME} characters at most, and text"
+            )
         if len(self.function.encode("utf-8", "surrogateescape")) > MAX_NAME:
             raise ValueError(f"schedule {name!r}: the function's name is too long")
         try:
@@ -274,6 +280,8 @@ class Schedules:
                 raise ValueError(f"schedule {name!r} is in the configuration: change it there")
             if not is_replaced:
                 raise ValueError(f"there is a schedule {name!r} already: remove or replace it")
+        elif len(self._schedules) >= MOST:
+            raise ValueError(f"there are {MOST} schedules already: remove some")
         settings = {key: value for key, value in wanted.items() if value is not None}
         schedule = Schedule(name, settings, self._zone)
         schedule.begin(self._wall)

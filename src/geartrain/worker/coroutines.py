@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -52,6 +53,8 @@ class CoroutineLoop:
         self._watch = watch
         self._concurrency = concurrency
         self._max_jobs = max_jobs
+        # For plain functions: a job that was taken must not wait for a thread.
+        self._threads = ThreadPoolExecutor(concurrency, "geartrain job")
         self._links: set[Link] = set()
         # The links that may have a job for us, the one whose turn it is first.
         self._awake: deque[Link] = deque()
@@ -97,6 +100,7 @@ class CoroutineLoop:
             for link in list(self._links):
                 link.lose("closed")
             await asyncio.gather(*keepers, *self._jobs, return_exceptions=True)
+            self._threads.shutdown(wait=False)
         return self.done
 
     def _turn(self) -> None:
@@ -149,7 +153,7 @@ class CoroutineLoop:
             return
         job = Job(function.name, workload, handle, unique, reducer, link)
         with watched(self._watch, function, job):
-            type, body = await outcome_of_coroutine(function, job, self._hooks)
+            type, body = await outcome_of_coroutine(function, job, self._hooks, self._threads)
         self.done += 1
         # The grab that goes out with it takes the place of this job.
         grab = link.table is self._functions.table and self._may_replace(link)
@@ -180,14 +184,18 @@ class CoroutineLoop:
         loop = asyncio.get_running_loop()
         engine = self._engines[address]
 
+        made: list[Link] = []
+
         def new_link() -> Link:
             link = Link(engine, self._functions.table, self)
+            made.append(link)
             self._links.add(link)
             link.lost.add_done_callback(lambda _: self._lost(link))
             return link
 
         while True:
             began = time.monotonic()
+            made.clear()
             try:
                 async with asyncio.timeout(self._connect_timeout):
                     if address.path:
@@ -203,6 +211,8 @@ class CoroutineLoop:
                 self._reasons.pop(address, None)
                 _log.info("connected to the job server", server=str(address))
                 reason = await asyncio.shield(link.lost)
+            for link in made:
+                link.lose(reason)  # also one whose handshake failed, of which nothing more is heard
             if time.monotonic() > began + LONGEST_PAUSE:
                 backoff.reset()
             self._complain(address, reason)

@@ -32,7 +32,8 @@ class Deadman:
     """Ends the process at a time, with exit code 1 and every thread's stack, unless that time is changed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal's handler may come in amid any of these lines, in the thread that holds it.
+        self._lock = threading.RLock()
         self._last = math.inf
         self._set_for = math.inf
 
@@ -40,6 +41,8 @@ class Deadman:
         """End the process then; `math.inf` is never."""
         with self._lock:
             self._set(min(at, self._last))
+            if self._set_for > self._last:
+                self._set(self._last)
 
     def set_for_good(self, at: float) -> None:
         """End the process then at the latest, whatever else is set from now on."""
@@ -51,6 +54,11 @@ class Deadman:
         if at == self._set_for:
             return
         self._set_for = at
+        self._arm(at)
+        if self._set_for != at:  # a signal's handler has set another one meanwhile, perhaps before this one
+            self._arm(self._set_for)
+
+    def _arm(self, at: float) -> None:
         with contextlib.suppress(OSError, ValueError):  # there is no standard error to tell
             if at == math.inf:
                 faulthandler.cancel_dump_traceback_later()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import threading
 from collections.abc import Mapping
@@ -103,18 +104,22 @@ class Link(asyncio.Protocol, Sink):
     @property
     def awake(self) -> bool:
         """Whether a grab may be sent."""
-        return self.engine.state == AWAKE and not self.lost.done()
+        return self.engine.state == AWAKE and self._is_open
 
     @property
     def grabbing(self) -> bool:
         """Whether a grab is out."""
-        return self.engine.state == GRABBING and not self.lost.done()
+        return self.engine.state == GRABBING and self._is_open
+
+    @property
+    def _is_open(self) -> bool:
+        """Not while it is being opened, when the engine may be as another connection left it."""
+        return self._transport is not _NOT_OPEN and not self.lost.done()
 
     def announce(self, table: Mapping[bytes, Function]) -> None:
         """Tell the server which functions have changed. Not while a grab is out."""
         self.table = table
-        changes = self.engine.announce(table)
-        if changes and not self.lost.done():
+        if self._is_open and (changes := self.engine.announce(table)):
             self._transport.write(changes)
 
     def grab(self) -> None:
@@ -123,9 +128,9 @@ class Link(asyncio.Protocol, Sink):
 
     def end(self, type: int, handle: bytes, body: bytes | None, grab: bool) -> None:
         """A job has ended: tell the server if it is still ours, and ask for another one."""
-        ours = self.engine.ended(handle)
         if self.lost.done():
-            return
+            return  # the engine is of another connection now, where the same job may have come again
+        ours = self.engine.ended(handle)
         parts = [_packet(type, handle, body)] if ours else []
         if grab and self.awake:
             parts.append(self.engine.grab())
@@ -171,9 +176,12 @@ class Link(asyncio.Protocol, Sink):
     def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
         """Tell how a job has ended while the event loop hangs; from another thread, and then nothing more.
 
-        Nothing is told if a part of another packet still waits to be written.
+        Nothing is told if a part of another packet still waits to be written, and nothing over TLS, which
+        only the event loop can write.
         """
-        if self.lost.done() or self._transport.get_write_buffer_size() or not self.engine.ended(handle):
+        if self.lost.done() or self._transport.get_write_buffer_size():
+            return
+        if self._transport.get_extra_info("ssl_object") is not None or not self.engine.ended(handle):
             return
         with contextlib.suppress(OSError):
             descriptor = self._transport.get_extra_info("socket").fileno()
@@ -194,12 +202,18 @@ class Link(asyncio.Protocol, Sink):
                 self._transport.abort()
 
     async def hang_up(self) -> None:
-        """Close when the server has read all that was written."""
+        """Close when the server has read all that was written, or stops reading."""
         if self.lost.done():
             return
-        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-            self._transport.write_eof()
-            await asyncio.wait_for(asyncio.shield(self.lost), FAREWELL_TIMEOUT)
+        with contextlib.suppress(OSError, RuntimeError):
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()  # TLS: it writes what is left all the same
+        left = math.inf
+        while not self.lost.done() and (size := self._transport.get_write_buffer_size()) < left:
+            left = size or -1
+            await asyncio.wait([self.lost], timeout=FAREWELL_TIMEOUT)
         self.lose("closed")
 
     def _check_on_it(self) -> None:

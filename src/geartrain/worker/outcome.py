@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from concurrent.futures import Executor
+from contextvars import ContextVar, copy_context
+from functools import partial
 from types import TracebackType
 from typing import Final
 
@@ -67,16 +69,18 @@ def outcome_of(
     return outcome
 
 
-async def outcome_of_coroutine(function: Function, job: Job, hooks: Hooks) -> Outcome:
+async def outcome_of_coroutine(
+    function: Function, job: Job, hooks: Hooks, threads: Executor | None = None
+) -> Outcome:
     """Like `outcome_of`, on an event loop, as one of many; a plain function has a thread of its own.
 
-    Being cancelled is no outcome.
+    The thread is one of `threads`, or of the event loop's default executor. Being cancelled is no outcome.
     """
     ended_with: BaseException | None = None
     _current.set(job)  # in the context of this job's own task
     try:
         hooks.begin(job)
-        outcome = _returned(function, await within(function.time_limit, _called(function, job)))
+        outcome = _returned(function, await within(function.time_limit, _called(function, job, threads)))
     except _ENDINGS as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -87,11 +91,13 @@ async def outcome_of_coroutine(function: Function, job: Job, hooks: Hooks) -> Ou
     return outcome
 
 
-async def _called(function: Function, job: Job) -> object:
+async def _called(function: Function, job: Job, threads: Executor | None) -> object:
     if function.is_coroutine:
         result: object = function.handler(job)
     else:
-        result = await asyncio.to_thread(lambda: function.handler(job))
+        # What `current_job` finds goes along.
+        run = partial(copy_context().run, function.handler, job)
+        result = await asyncio.get_running_loop().run_in_executor(threads, run)
     return await result if isinstance(result, Awaitable) else result
 
 

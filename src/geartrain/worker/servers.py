@@ -88,17 +88,16 @@ class Servers:
 
     def look(self, timeout: float) -> None:
         """Wait `timeout` seconds at most for something to happen, and do what is due."""
+        # Also when something is due: whether a server has answered shows only once it was read.
+        wait = max(min(timeout, self._due - time.monotonic()), 0.0)
+        for descriptor, _ in self._poll.poll(math.ceil(wait * 1000)):
+            server = self._by_descriptor.get(descriptor)
+            if server is None:
+                self._wakes.recv(4096)
+                self._dialled()
+            else:
+                self._read(server)
         now = time.monotonic()
-        due = self._due
-        if due > now:
-            for descriptor, _ in self._poll.poll(math.ceil(min(timeout, due - now) * 1000)):
-                server = self._by_descriptor.get(descriptor)
-                if server is None:
-                    self._wakes.recv(4096)
-                    self._dialled()
-                else:
-                    self._read(server)
-            now = time.monotonic()
         if now >= self._due:
             for server in self._servers:
                 if now >= server.due:

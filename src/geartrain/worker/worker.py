@@ -279,7 +279,7 @@ class Worker:
         """Do jobs on the running event loop, many at a time; returns how many were done.
 
         There is one connection for each server. A coroutine function's jobs run beside each other; those of a
-        plain function have a thread each, of the event loop's default executor, so they block nothing.
+        plain function have a thread each, so they block nothing.
 
         `stop` stops it when the jobs in hand are done. Cancelling it stops it at once: the handlers are
         cancelled, and the servers give their jobs to other workers. Signals are the program's business.
