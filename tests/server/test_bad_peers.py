@@ -114,9 +114,7 @@ def test_a_client_that_is_being_closed_and_does_not_read_the_rest_holds_up_nobod
             worker.send_bytes(chunk)
         client.socket.sendall(b"\0NO!" + bytes(8))
         wait_until(
-            lambda: running.ask(
-                lambda server: any(each._is_closing for each in server.connections)
-            ),
+            lambda: running.ask(lambda server: any(each._is_closing for each in server.connections)),
             "it is being closed",
         )
         worker.send_bytes(chunk * 100)
