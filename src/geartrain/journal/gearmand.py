@@ -77,6 +77,8 @@ def read_database(url: str, table: str = "") -> Iterator[QueuedJob]:
         ) from None
     try:
         engine = sa.create_engine(url)
+    except sa.exc.NoSuchModuleError as error:
+        raise JournalError(f"no driver is known by this name: {error}") from None
     except (sa.exc.ArgumentError, ValueError) as error:
         # Without it: it may hold a password.
         raise JournalError(f"this is no address of a database: {type(error).__name__}") from None

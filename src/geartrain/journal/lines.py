@@ -57,7 +57,7 @@ def read(lines: Iterable[str], name: str) -> Iterator[Document | JobRecord]:
                 yield _job(fields)
         if not number:
             raise ValueError("it is empty")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
         raise JournalError(f"{name}, line {number or 1}: {what}") from None
 
@@ -73,7 +73,9 @@ def _job(fields: dict[str, Any]) -> JobRecord:
         raise ValueError(f"a job's priority is {HIGH}, {NORMAL} or {LOW}, not {priority}")
     if history:
         attempts, reasons = json.loads(history)
-        if not isinstance(attempts, int) or not all(len(each) == 2 and float(each[0]) for each in reasons):
+        if not isinstance(attempts, int) or not all(
+            len(each) == 2 and float(each[0]) >= 0 for each in reasons
+        ):
             raise ValueError("a job's history can't be read")
     return JobRecord(
         number,

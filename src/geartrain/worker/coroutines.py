@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import structlog
 
@@ -24,6 +25,9 @@ from .limits import Watch, watched
 from .link import Link
 from .outcome import outcome_of_coroutine
 from .servers import COMPLAINT_INTERVAL
+
+OVERDUE: Final = 32
+"""Threads beyond the concurrency, for handlers that go on after their time limit."""
 
 _log = structlog.get_logger("geartrain.worker")
 
@@ -53,8 +57,9 @@ class CoroutineLoop:
         self._watch = watch
         self._concurrency = concurrency
         self._max_jobs = max_jobs
-        # For plain functions: a job that was taken must not wait for a thread.
-        self._threads = ThreadPoolExecutor(concurrency, "geartrain job")
+        # For plain functions: a job that was taken must not wait for a thread, also when some of them are
+        # still busy with jobs whose time is over.
+        self._threads = ThreadPoolExecutor(concurrency + OVERDUE, "geartrain job")
         self._links: set[Link] = set()
         # The links that may have a job for us, the one whose turn it is first.
         self._awake: deque[Link] = deque()

@@ -20,6 +20,8 @@ from .functions import Function
 from .job import Sink
 from .servers import PROBE_INTERVAL
 
+TLS_FAREWELL_TIMEOUT: Final = 35.0
+"""Seconds; asyncio gives up after thirty."""
 BACKLOG: Final = 16 * 1024 * 1024
 """Bytes of events that a connection keeps for a server that is slow to take them."""
 
@@ -213,7 +215,9 @@ class Link(asyncio.Protocol, Sink):
         left = math.inf
         while not self.lost.done() and (size := self._transport.get_write_buffer_size()) < left:
             left = size or -1
-            await asyncio.wait([self.lost], timeout=FAREWELL_TIMEOUT)
+            # What TLS has encrypted already is not in that size; asyncio bounds its farewell by itself.
+            patience = FAREWELL_TIMEOUT if self._transport.can_write_eof() else TLS_FAREWELL_TIMEOUT
+            await asyncio.wait([self.lost], timeout=patience)
         self.lose("closed")
 
     def _check_on_it(self) -> None:
