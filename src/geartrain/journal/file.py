@@ -326,6 +326,8 @@ class JournalFile:
         if self.is_in_place:
             return
         found = _identity(self.path)
+        if self._is_suspect and self._log is None and found == self._database:
+            return  # it was put back, and only waits to be opened
         if found is not None and found != self._database:
             raise JournalError(
                 f"another file took the place of {self.path} while it was in use: move that one away, and "
