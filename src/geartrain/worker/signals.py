@@ -24,10 +24,6 @@ class StopAtOnce(BaseException):
         self.number = number
 
 
-def _tell(name: str) -> None:
-    _log.info("stopping when the job in hand is done; another signal stops at once", signal=name)
-
-
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """While the block runs, the first signal calls `stop` and the second raises `StopAtOnce` in the block.
@@ -46,8 +42,10 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             raise StopAtOnce(number)
         came = True
         stop()
-        # Not here: the thread that the signal interrupts may be amid a line of the log, and hold its lock.
-        threading.Thread(target=_tell, args=(signal.Signals(number).name,), daemon=True).start()
+        _log.info(
+            "stopping when the job in hand is done; another signal stops at once",
+            signal=signal.Signals(number).name,
+        )
 
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
     ours = [number for number in _SIGNALS if previous[number] is not signal.SIG_IGN]
