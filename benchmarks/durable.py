@@ -48,34 +48,37 @@ _uniques = count()
 
 
 class Client:
-    """One connection with all its submissions ready, so that measuring costs little."""
+    """One connection with all its submissions ready, so that measuring costs little.
+
+    It leaves the processors to the servers: acknowledgements are counted, not taken apart.
+    """
 
     def __init__(self, port: int, jobs: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         body = b"bench\0bench-%09d\0" + b"x" * SIZE
-        self.packets = [request(SUBMIT_JOB_BG, body % next(_uniques)) for _ in range(jobs)]
+        packets = [request(SUBMIT_JOB_BG, body % next(_uniques)) for _ in range(jobs)]
+        self.size = len(packets[0])
+        self.packets = memoryview(b"".join(packets))
+        self.jobs = jobs
         self.sent = self.answered = 0
         self.rest = b""
 
     def send(self, most: int) -> None:
-        packets = self.packets[self.sent : self.sent + most]
-        self.sent += len(packets)
-        if packets:
-            self.socket.sendall(b"".join(packets))
+        start = self.sent
+        self.sent = min(start + most, self.jobs)
+        if self.sent > start:
+            self.socket.sendall(self.packets[start * self.size : self.sent * self.size])
 
     def receive(self) -> None:
         data = self.rest + self.socket.recv(1 << 16)
-        position = answers = 0
-        while len(data) - position >= 12:
-            after = position + 12 + int.from_bytes(data[position + 8 : position + 12], "big")
-            if after > len(data):
-                break
-            if data[position + 7] != 8:
-                raise RuntimeError(f"not acknowledged: {data[position:after]!r}")
-            answers += 1
-            position = after
-        self.rest = data[position:]
+        # Handles of one run are equally long, and so are the acknowledgements.
+        size = 12 + int.from_bytes(data[8:12], "big")
+        answers = len(data) // size
+        end = answers * size
+        if data.count(b"\0RES\0\0\0\x08" + data[8:12], 0, end) != answers:
+            raise RuntimeError(f"not acknowledged: {data!r}")
+        self.rest = data[end:]
         self.answered += answers
         self.send(answers)
 
@@ -90,7 +93,7 @@ def submit(port: int, jobs: int) -> float:
     while left:
         for ready in select.select(list(left), [], [], 60)[0]:
             clients[ready].receive()
-            if clients[ready].answered == len(clients[ready].packets):
+            if clients[ready].answered == clients[ready].jobs:
                 left.remove(ready)
     seconds = time.perf_counter() - start
     for client in clients.values():
