@@ -13,7 +13,7 @@ from ..wire import packets as p
 from ..wire.codec import response
 from .handles import Handles
 from .outbox import Outboxes
-from .records import Batch, Document, JobRecord, columns
+from .records import QUEUED, Batch, Document, JobRecord, columns
 from .results import COMPLETE, EXCEPTION
 from .state import Job, Peer
 
@@ -21,6 +21,9 @@ RESERVE: Final = 1_000_000
 """Numbers of handles that are reserved at once."""
 NUMBERS: Final = ("server", "numbers")
 """The document that says up to which number they are."""
+
+MOST_STALE: Final = 1000
+"""Jobs that may have ended while a batch gathers before they are left out of it: nothing of them stays."""
 
 
 def first_number(documents: Iterable[Document], wall: float) -> int:
@@ -64,6 +67,21 @@ class Ledger:
             bool(gathering.peers) or bool(gathering.answers) or not gathering.is_empty
         )
 
+    def add(self, job: Job) -> None:
+        """Write a new job that nothing became of yet, with the batch that gathers."""
+        if not self.durable:
+            return
+        if job.number <= self._newest or job.due:
+            self.save(job, QUEUED, b"")
+            return
+        batch = self._gathering
+        self.changes += 1
+        self._newest = job.number
+        job.serial = batch.serial
+        batch.gathered.append(job)
+        if self._handles.following > self._reserved:
+            self._reserve(batch)
+
     def save(self, job: Job, state: int, history: bytes) -> None:
         """Write a job, for the first time or again, with the batch that gathers."""
         if not self.durable:
@@ -73,16 +91,12 @@ class Ledger:
         number = job.number
         # By what was given out, not by this job's number: it may be one of an earlier run.
         if self._handles.following > self._reserved:
-            self._reserved = self._handles.following + RESERVE
-            batch.documents[NUMBERS] = b"%d" % self._reserved
+            self._reserve(batch)
         if not job.serial:
             job.serial = batch.serial
-            if number > self._newest and not (state or history or job.due):
-                self._newest = number
-                batch.gathered[number] = job
-                return
-        elif job.serial == batch.serial:
-            batch.gathered.pop(number, None)
+        elif job.serial == batch.serial and number not in batch.again:
+            # It is left out of those that gather.
+            batch.stale += 1
         batch.jobs[number] = job
         batch.again[number] = JobRecord(
             number,
@@ -96,6 +110,10 @@ class Ledger:
             history,
             job.queued_at,
         )
+
+    def _reserve(self, batch: Batch) -> None:
+        self._reserved = self._handles.following + RESERVE
+        batch.documents[NUMBERS] = b"%d" % self._reserved
 
     def keep(self, document: Document) -> None:
         """Write a document with the batch that gathers."""
@@ -117,12 +135,15 @@ class Ledger:
         number = job.number
         if batch.again.pop(number, None) is not None:
             del batch.jobs[number]
-        if job.serial < batch.serial:
+        was_written = job.serial < batch.serial
+        job.serial = 0
+        if was_written:
             self.changes += 1
             batch.ended.append(number)
         else:
-            batch.gathered.pop(number, None)
-        job.serial = 0
+            batch.stale += 1
+            if batch.stale > MOST_STALE and batch.stale * 2 > len(batch.gathered):
+                _leave_out_stale(batch)
 
     def acknowledge(self, peer: Peer, job: Job) -> None:
         """Send JOB_CREATED for a background job, at once if it is durable and with its commit if not."""
@@ -150,8 +171,11 @@ class Ledger:
 
     def take(self) -> Batch:
         """Hand out the batch that gathered. Exactly one of `committed` and `refused` must follow."""
-        batch = self._in_flight = self._gathering
-        batch.new = columns(batch.gathered.values())
+        batch = self._gathering
+        if batch.stale:
+            _leave_out_stale(batch)
+        batch.new = columns(batch.gathered)
+        self._in_flight = batch
         self._gathering = Batch(batch.serial + 1)
         return batch
 
@@ -174,7 +198,8 @@ class Ledger:
         refused: list[Job] = []
         answers: dict[bytes, bytes] = {}
         error = response(p.ERROR, b"QUEUE_ERROR\0" + reason)
-        for number, job in [*batch.gathered.items(), *batch.jobs.items()]:
+        for job in [*batch.gathered, *batch.jobs.values()]:
+            number = job.number
             if job.serial == batch.serial:
                 job.serial = 0
                 if gathering.again.pop(number, None) is not None:
@@ -208,3 +233,11 @@ class Ledger:
         self._ended = batch.serial
         for peer in batch.peers:
             self._outboxes.release(peer, batch.serial)
+
+
+def _leave_out_stale(batch: Batch) -> None:
+    """Leave jobs out of those that gather that ended, or that are written as what became of them."""
+    serial = batch.serial
+    again = batch.again
+    batch.gathered = [job for job in batch.gathered if job.serial == serial and job.number not in again]
+    batch.stale = 0

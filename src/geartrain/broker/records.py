@@ -5,7 +5,6 @@ A batch is written as a whole or not at all. While one is being written the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from .state import Job, Peer
@@ -61,10 +60,12 @@ class NewJobs:
     cost more than all else that is done for them.
     """
 
-    def __init__(self, runs: list[Run], uniques: list[bytes], workloads: list[bytes]) -> None:
+    def __init__(self, runs: list[Run], uniques: list[bytes], workloads: list[bytes], size: int) -> None:
         self.runs = runs
         self.uniques = uniques
         self.workloads = workloads
+        # Bytes of the workloads together.
+        self.size = size
 
     def records(self) -> list[JobRecord]:
         """The jobs one by one."""
@@ -83,11 +84,12 @@ class NewJobs:
         return found
 
 
-def columns(jobs: Iterable[Job]) -> NewJobs:
+def columns(jobs: list[Job]) -> NewJobs:
     """Jobs as they are now, in the order of their numbers."""
     runs: list[Run] = []
     uniques: list[bytes] = []
     workloads: list[bytes] = []
+    size = 0
     head: Job | None = None
     count = 0
     for job in jobs:
@@ -106,9 +108,10 @@ def columns(jobs: Iterable[Job]) -> NewJobs:
         count += 1
         uniques.append(job.unique)
         workloads.append(job.workload)
+        size += len(job.workload)
     if head is not None:
         runs.append(_run(head, count))
-    return NewJobs(runs, uniques, workloads)
+    return NewJobs(runs, uniques, workloads, size)
 
 
 def _run(head: Job, count: int) -> Run:
@@ -120,9 +123,11 @@ class Batch:
 
     def __init__(self, serial: int) -> None:
         self.serial = serial
-        # Jobs that are written for the first time: those that gather, and how they were when it was taken.
-        self.gathered: dict[int, Job] = {}
-        self.new = NewJobs([], [], [])
+        # Jobs that are written for the first time: those that gather, how many of these are not to be written
+        # after all, and how they were when it was taken.
+        self.gathered: list[Job] = []
+        self.stale = 0
+        self.new = NewJobs([], [], [], 0)
         # Jobs that were written before, or come out of the order of their numbers; and the jobs behind them.
         self.again: dict[int, JobRecord] = {}
         self.jobs: dict[int, Job] = {}

@@ -52,7 +52,7 @@ class Submissions:
         if job is None:
             job = self._jobs.create(function, unique, workload, priority, True)
             job.due = due
-            self._jobs.save(job)
+            self._ledger.add(job)
             self._jobs.start(job)
         else:
             job.background = True
@@ -158,7 +158,9 @@ class Submissions:
         elif background:
             job.background = True
         if background:
-            if not job.serial:
+            if is_new:
+                self._ledger.add(job)
+            elif not job.serial:
                 jobs.save(job)
             self._ledger.acknowledge(peer, job)
         else:
