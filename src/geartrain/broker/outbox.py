@@ -68,10 +68,10 @@ class Outboxes:
         held = peer.held
         if held is None:
             held = peer.held = []
-        gates = peer.gates
-        opens = not gates or gates[-1][0] < serial
+        opens = serial > peer.last_gate
         if opens:
-            gates.append((serial, len(held)))
+            peer.last_gate = serial
+            peer.gates.append((serial, len(held)))
         held.append(data)
         peer.held_bytes += len(data)
         return opens

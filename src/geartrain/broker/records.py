@@ -87,8 +87,6 @@ class NewJobs:
 def columns(jobs: list[Job]) -> NewJobs:
     """Jobs as they are now, in the order of their numbers."""
     runs: list[Run] = []
-    uniques: list[bytes] = []
-    workloads: list[bytes] = []
     size = 0
     head: Job | None = None
     count = 0
@@ -106,12 +104,10 @@ def columns(jobs: list[Job]) -> NewJobs:
             head = job
             count = 0
         count += 1
-        uniques.append(job.unique)
-        workloads.append(job.workload)
         size += len(job.workload)
     if head is not None:
         runs.append(_run(head, count))
-    return NewJobs(runs, uniques, workloads, size)
+    return NewJobs(runs, [job.unique for job in jobs], [job.workload for job in jobs], size)
 
 
 def _run(head: Job, count: int) -> Run:

@@ -247,6 +247,7 @@ class Peer:
         # that something here waits for, its batch's serial and where the waiting begins.
         self.held: list[bytes] | None = None
         self.gates: list[tuple[int, int]] = []
+        self.last_gate = 0
         self.held_bytes = 0
         # It reads more slowly than it is written to.
         self.is_clogged = False

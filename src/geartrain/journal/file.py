@@ -50,6 +50,8 @@ class JournalFile:
         self._lock = Lock(self.path)
         self._ballast = Ballast(self.path)
         self._connection: sqlite3.Connection | None = None
+        # What writes, through that connection.
+        self._cursor: sqlite3.Cursor | None = None
         self._alive = Alive()
         # Whether the last write failed in a way that a new connection may mend.
         self._is_suspect = False
@@ -110,7 +112,7 @@ class JournalFile:
         try:
             self._stay_in_place()
         finally:
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._cursor = self._connection, None, None
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
             self._lock.release()
@@ -170,7 +172,7 @@ class JournalFile:
                 self._reconnect()
             if self._lay_ballast() and self._ballast.allows(table.size_of(batch, packed)):
                 try:
-                    table.write(self._open_connection, self._alive, batch, packed)
+                    table.write(self._open_cursor, self._alive, batch, packed)
                     return
                 except sqlite3.Error as error:
                     if not is_full(error):
@@ -212,7 +214,7 @@ class JournalFile:
         saved = [record for number, record in batch.again.items() if number in numbers]
         kept = table.keys(connection)
         documents = {key: value for key, value in batch.documents.items() if value is None or key in kept}
-        table.write_owed(connection, self._alive, saved, batch.ended, documents)
+        table.write_owed(self._open_cursor, self._alive, saved, batch.ended, documents)
         if batch.new.workloads or len(saved) < len(batch.again) or len(documents) < len(batch.documents):
             raise full(self.path)
 
@@ -244,6 +246,12 @@ class JournalFile:
         if self._connection is None:
             raise RuntimeError(f"{self.path} is not open")
         return self._connection
+
+    @property
+    def _open_cursor(self) -> sqlite3.Cursor:
+        if self._cursor is None:
+            self._cursor = self._open_connection.cursor()
+        return self._cursor
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -286,6 +294,7 @@ class JournalFile:
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._cursor = None
         self._is_suspect = False
         self._database = _identity(self.path)
         self._log = _identity(self.path + "-wal")

@@ -72,8 +72,10 @@ def checksum_of_document(kind: str, key: str, value: bytes) -> int:
     return crc32(b"\0".join((kind.encode(), key.encode("utf-8", "surrogatepass"), value)))
 
 
-def write(connection: sqlite3.Connection, alive: Alive, batch: Batch, packed: Packed) -> None:
+def write(cursor: sqlite3.Cursor, alive: Alive, batch: Batch, packed: Packed) -> None:
     """Write all of a batch or nothing. It is durable when this returns.
+
+    One cursor serves all batches, since its beginning and its end would give up the interpreter's lock, too.
 
     Raises:
         sqlite3.Error: nothing was written; a transaction may still be open.
@@ -81,28 +83,28 @@ def write(connection: sqlite3.Connection, alive: Alive, batch: Batch, packed: Pa
     rows, alone = packed
     again = batch.again
     if len(rows) == 1 and not (alone or again or batch.ended or batch.documents):
-        _add(connection, rows)  # a statement alone is a transaction
+        _add(cursor, rows)  # a statement alone is a transaction
         _note(alive, rows)
         return
     left, others = alive.without([*again, *batch.ended] if again else batch.ended)
     alone = [*alone, *again.values()]
-    connection.execute("BEGIN IMMEDIATE")
+    cursor.execute("BEGIN IMMEDIATE")
     for first, bits in left.items():
         if bits and alive.is_sparse(first, bits):
             # One old job does not hold the room of hundreds.
-            rest = _one_batch(connection, first, bits)
+            rest = _one_batch(cursor, first, bits)
             if rest is not None:
                 alone += rest
                 left[first] = 0
-    _write(connection, alone, others, left, batch.documents)
-    _add(connection, rows)
-    connection.execute("COMMIT")
+    _write(cursor, alone, others, left, batch.documents)
+    _add(cursor, rows)
+    cursor.execute("COMMIT")
     alive.update(left)
     _note(alive, rows)
 
 
 def write_owed(
-    connection: sqlite3.Connection,
+    cursor: sqlite3.Cursor,
     alive: Alive,
     saved: list[JobRecord],
     ended: list[int],
@@ -114,38 +116,38 @@ def write_owed(
         sqlite3.Error: nothing was written; a transaction may still be open.
     """
     left, others = alive.without([*[record.number for record in saved], *ended])
-    connection.execute("BEGIN IMMEDIATE")
-    _write(connection, saved, others, left, documents)
-    connection.execute("COMMIT")
+    cursor.execute("BEGIN IMMEDIATE")
+    _write(cursor, saved, others, left, documents)
+    cursor.execute("COMMIT")
     alive.update(left)
 
 
 def _write(
-    connection: sqlite3.Connection,
+    cursor: sqlite3.Cursor,
     saved: list[JobRecord],
     ended: list[int],
     left: Mapping[int, int],
     documents: Mapping[tuple[str, str], bytes | None],
 ) -> None:
     if ended:
-        connection.execute(_END, (json.dumps(ended),))
+        cursor.execute(_END, (json.dumps(ended),))
     for part in _parts(saved):
-        _save(connection, part)
+        _save(cursor, part)
     done: list[int] = []
     for first, bits in left.items():
         if bits:
             packed = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-            connection.execute(_MARK, (first, packed, checksum_of_bits(first, packed)))
+            cursor.execute(_MARK, (first, packed, checksum_of_bits(first, packed)))
         else:
             done.append(first)
     if done:
         for statement in _CLEAR:
-            connection.execute(statement, (json.dumps(done),))
+            cursor.execute(statement, (json.dumps(done),))
     for (kind, key), value in documents.items():
         if value is None:
-            connection.execute(_REMOVE, (kind, _bound(key)))
+            cursor.execute(_REMOVE, (kind, _bound(key)))
         else:
-            connection.execute(_PUT, (kind, _bound(key), value, checksum_of_document(kind, key, value)))
+            cursor.execute(_PUT, (kind, _bound(key), value, checksum_of_document(kind, key, value)))
 
 
 def _bound(key: str) -> str | bytes:
@@ -161,9 +163,9 @@ def _unbound(key: Any) -> Any:
     return key.decode("utf-8", "surrogatepass") if isinstance(key, bytes) else key
 
 
-def _add(connection: sqlite3.Connection, rows: list[Row]) -> None:
+def _add(cursor: sqlite3.Cursor, rows: list[Row]) -> None:
     for first, runs, jobs, checksum, _ in rows:
-        connection.execute(_ADD, (first, runs, jobs, checksum))
+        cursor.execute(_ADD, (first, runs, jobs, checksum))
 
 
 def _note(alive: Alive, rows: list[Row]) -> None:
@@ -197,14 +199,14 @@ def _parts(saved: list[JobRecord]) -> Iterator[list[JobRecord]]:
         yield part
 
 
-def _save(connection: sqlite3.Connection, part: list[JobRecord]) -> None:
+def _save(cursor: sqlite3.Cursor, part: list[JobRecord]) -> None:
     rows = _SIZES[bisect_left(_SIZES, len(part))]
     values: list[Any] = []
     for record in part:
         packed = pack(record)
         values += (record[0], packed, crc32(packed))
     values += values[-_WIDTH:] * (rows - len(part))
-    connection.execute(_SAVE[rows], values)
+    cursor.execute(_SAVE[rows], values)
 
 
 def known(connection: sqlite3.Connection, alive: Alive, numbers: Iterable[int]) -> set[int]:
@@ -227,9 +229,9 @@ def one(connection: sqlite3.Connection, alive: Alive, number: int) -> JobRecord 
     return None if row is None else unpack(*row)
 
 
-def _one_batch(connection: sqlite3.Connection, first: int, bits: int) -> list[JobRecord] | None:
+def _one_batch(cursor: sqlite3.Cursor | sqlite3.Connection, first: int, bits: int) -> list[JobRecord] | None:
     """Those jobs of a batch that `bits` says; None if it is damaged."""
-    row = connection.execute("SELECT runs, jobs, checksum FROM batch WHERE first = ?", (first,)).fetchone()
+    row = cursor.execute("SELECT runs, jobs, checksum FROM batch WHERE first = ?", (first,)).fetchone()
     return None if row is None else unpack_together(first, row[0], row[1], row[2], bits)
 
 
