@@ -29,7 +29,7 @@ def test_jobs_that_nobody_can_do_are_bad() -> None:
     with geartrain() as server, server.connect() as client:
         client.submit("resize", type=Packet.SUBMIT_JOB_BG)
         found = findings(server, code=1)
-        assert found["'resize': 1 jobs wait"] == ("bad", "no worker announces it")
+        assert found["'resize': 1 job waiting"] == ("bad", "no worker announces it")
 
 
 def test_a_limit_that_is_nearly_reached_is_named() -> None:

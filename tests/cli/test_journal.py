@@ -82,7 +82,7 @@ def test_what_is_exported_and_imported_is_the_same(path: str, tmp_path: Path) ->
     assert contents(other) == contents(path)
     (tmp_path / "jobs.jsonl").write_text(exported.out)
     again = run("journal", "import", str(tmp_path / "jobs.jsonl"), "--journal", other)
-    assert again.out == "0 jobs taken over, 8 were there already\n"
+    assert again.out == "0 jobs taken over, 8 there already\n"
     assert run("journal", "import", path, "--journal", str(tmp_path / "third.db")).out.startswith("8 jobs")
     assert contents(str(tmp_path / "third.db")) == contents(path)
 
@@ -90,7 +90,7 @@ def test_what_is_exported_and_imported_is_the_same(path: str, tmp_path: Path) ->
 def test_two_jobs_with_the_same_number_are_both_taken_over(path: str, tmp_path: Path) -> None:
     other = str(tmp_path / "other.db")
     write(other, [job(3, b"another")], [])
-    assert run("journal", "import", path, "--journal", other).out.startswith("8 jobs taken over, 0 were")
+    assert run("journal", "import", path, "--journal", other).out.startswith("8 jobs taken over, 0 there")
     workloads = sorted(record.workload for record in contents(other)[0])
     assert workloads == sorted([*(record.workload for record in contents(path)[0]), b"another"])
 
@@ -165,6 +165,33 @@ def test_what_is_no_journal_is_refused_with_a_sentence(tmp_path: Path) -> None:
     for command in ("inspect", "check", "export"):
         assert "is not a journal" in run("journal", command, str(text)).err
         assert "does not exist" in run("journal", command, str(tmp_path / "none.db")).err
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"due": float("nan")}, "due and queued_at are seconds since the epoch"),
+        ({"queued_at": float("inf")}, "due and queued_at are seconds since the epoch"),
+        ({"priority": 7}, "a job's priority is"),
+        ({"job": -1}, "a job's number is not -1"),
+        ({"function": ""}, "a job without a function"),
+        ({"workload": 3}, "workload: expected text"),
+        ({"state": "ill"}, "a job is queued or dead, not ill"),
+    ],
+)
+def test_a_line_that_is_no_job_is_refused_with_its_number(
+    tmp_path: Path, changed: dict[str, object], sentence: str
+) -> None:
+    path = str(tmp_path / "journal.db")
+    write(path, [job(1, b"w")], [])
+    head, line = run("journal", "export", path).out.splitlines()
+    wrong = json.dumps(json.loads(line) | changed)
+    other = str(tmp_path / "other.db")
+    done = run("journal", "import", "-", "--journal", other, stdin=f"{head}\n{wrong}\n")
+    assert done.code == 1
+    assert "standard input, line 2" in done.err
+    assert sentence in done.err
+    assert contents(other)[0] == []
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -248,7 +275,7 @@ def test_a_queue_in_another_database_is_read_through_sqlalchemy(tmp_path: Path) 
     ]
     journal = str(tmp_path / "journal.db")
     done = run("journal", "import", f"sqlite:///{queue}", "--journal", journal)
-    assert done.out == "3 jobs taken over, 0 were there already\n"
+    assert done.out == "3 jobs taken over, 0 there already\n"
     wrong = run("journal", "import", f"sqlite:///{queue}", "--table", "other", "--journal", journal)
     assert "has these queues of gearmand: jobs; say which with --table" in wrong.err
     assert "driver" in run("journal", "import", "postgresql+nodriver://x/y", "--journal", journal).err

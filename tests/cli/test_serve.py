@@ -121,6 +121,7 @@ def test_a_taken_port_ends_it_with_a_sentence() -> None:
     [
         (("--listen", "nowhere:port"), "the port must be a number up to 65535, not 'port'"),
         (("--journal", "mysql:jobs"), "'mysql:jobs' names no journal"),
+        (("--journal", "./jobs.db"), "did you mean 'sqlite:./jobs.db'?"),
         (("--port", "70000"), "less than or equal to 65535"),
     ],
 )

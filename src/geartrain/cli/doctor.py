@@ -13,7 +13,7 @@ import typer
 from ..errors import GeartrainError
 from .exits import ExitCode
 from .help import examples
-from .output import JsonOption, show_json, show_table
+from .output import JsonOption, jobs, show_json, show_table
 from .servers import ServerOption, servers_of
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _look_at_functions(address: str) -> Iterator[Finding]:
     with Admin(address) as admin:
         for row in admin.status():
             if row.queued and not row.workers:
-                yield Finding(f"{row.function!r}: {row.queued} jobs wait", BAD, "no worker announces it")
+                yield Finding(f"{row.function!r}: {jobs(row.queued)} waiting", BAD, "no worker announces it")
 
 
 # The machine

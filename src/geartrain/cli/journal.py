@@ -12,7 +12,7 @@ import typer
 from .asking import when
 from .exits import ExitCode, complain, fail
 from .help import examples
-from .output import JsonOption, on_terminal, printable, show_json, show_table
+from .output import JsonOption, jobs, on_terminal, printable, show_json, show_table
 
 if TYPE_CHECKING:
     from ..broker.records import Document, JobRecord
@@ -114,7 +114,7 @@ def export(
 
     with offline.reading(path) as connection:
         count = lines.write(sys.stdout, whole())
-    complain(f"{count} jobs")
+    complain(jobs(count))
 
 
 @app.command(
@@ -150,7 +150,7 @@ def import_(
     from ..journal import offline
 
     taken, present = offline.take_over(_path(journal), _source(source, table))
-    typer.echo(f"{taken} jobs taken over, {present} were there already")
+    typer.echo(f"{jobs(taken)} taken over, {present} there already")
 
 
 def _source(source: str, table: str) -> Iterator[Any]:

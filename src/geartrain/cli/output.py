@@ -34,6 +34,11 @@ def printable(text: str) -> str:
     )
 
 
+def jobs(count: int) -> str:
+    """A number of jobs in words."""
+    return f"{count} job" if count == 1 else f"{count} jobs"
+
+
 def show_json(value: object) -> None:
     """Show a value as one line of JSON."""
     typer.echo(json.dumps(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
@@ -77,17 +78,23 @@ def _job(fields: dict[str, Any]) -> JobRecord:
             len(each) == 2 and float(each[0]) >= 0 for each in reasons
         ):
             raise ValueError("a job's history can't be read")
+    state = fields["state"]
+    if state not in _STATES:
+        raise ValueError(f"a job is {' or '.join(_STATES)}, not {state}")
+    due, queued_at = float(fields["due"]), float(fields["queued_at"])
+    if not (math.isfinite(due) and math.isfinite(queued_at)):
+        raise ValueError("due and queued_at are seconds since the epoch")
     return JobRecord(
         number,
         function,
         unique,
         workload,
         priority,
-        float(fields["due"]),
+        due,
         reducer,
-        _STATES[fields["state"]],
+        _STATES[state],
         history,
-        float(fields["queued_at"]),
+        queued_at,
     )
 
 

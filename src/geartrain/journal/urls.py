@@ -22,7 +22,8 @@ def open_journal(url: str) -> Journal:
     kind, _, path = url.partition(":")
     if kind == "sqlite" and path:
         return SqliteJournal(os.path.expanduser(path))
-    raise ValueError(f"{url!r} names no journal; there are 'memory' and 'sqlite:PATH'")
+    hint = f": did you mean 'sqlite:{url}'?" if os.sep in url or url.endswith(".db") else ""
+    raise ValueError(f"{url!r} names no journal; there are 'memory' and 'sqlite:PATH'{hint}")
 
 
 def default_journal_url() -> str:
