@@ -112,9 +112,8 @@ class JournalFile:
         try:
             self._stay_in_place()
         finally:
-            connection, self._connection, self._cursor = self._connection, None, None
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+            self._disconnect()
+            self._connection = None
             self._lock.release()
 
     # Reading
@@ -294,20 +293,26 @@ class JournalFile:
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._cursor = None
         self._is_suspect = False
         self._database = _identity(self.path)
         self._log = _identity(self.path + "-wal")
 
     def _reconnect(self) -> None:
         connection = self._connect()
-        with contextlib.suppress(sqlite3.Error):
-            self._open_connection.close()
+        self._disconnect()
         self._adopt(connection)
         # What failed may have been written all the same.
         self._is_suspect = True
         self._alive = table.load(connection, self.path)
         self._is_suspect = False
+
+    def _disconnect(self) -> None:
+        # The cursor first: as long as it has a statement that failed, the file stays open behind our backs.
+        if self._cursor is not None:
+            self._cursor.close()
+            self._cursor = None
+        with contextlib.suppress(sqlite3.Error):
+            self._open_connection.close()
 
     def _roll_back(self) -> None:
         connection = self._open_connection
@@ -375,8 +380,7 @@ class JournalFile:
         self._database = _identity(self.path)
         self._log = None
         self._is_suspect = True
-        with contextlib.suppress(sqlite3.Error):
-            self._open_connection.close()
+        self._disconnect()
         self._reconnect()
         self._ballast.is_laid = False
         self._ballast.lay()
