@@ -27,8 +27,7 @@ def batch(
     runs = [
         Run(record.number, 1, record.function, record.priority, record.reducer, 0.0) for record in records
     ]
-    workloads = [record.workload for record in records]
-    made.new = NewJobs(runs, [record.unique for record in records], workloads, sum(map(len, workloads)))
+    made.new = NewJobs(runs, [record.unique for record in records], [record.workload for record in records])
     # Only how many there are is asked for.
     made.gathered = [None] * len(records)  # type: ignore[list-item]
     made.again = {record.number: record for record in saved}

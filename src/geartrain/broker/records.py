@@ -60,12 +60,10 @@ class NewJobs:
     cost more than all else that is done for them.
     """
 
-    def __init__(self, runs: list[Run], uniques: list[bytes], workloads: list[bytes], size: int) -> None:
+    def __init__(self, runs: list[Run], uniques: list[bytes], workloads: list[bytes]) -> None:
         self.runs = runs
         self.uniques = uniques
         self.workloads = workloads
-        # Bytes of the workloads together.
-        self.size = size
 
     def records(self) -> list[JobRecord]:
         """The jobs one by one."""
@@ -87,7 +85,6 @@ class NewJobs:
 def columns(jobs: list[Job]) -> NewJobs:
     """Jobs as they are now, in the order of their numbers."""
     runs: list[Run] = []
-    size = 0
     head: Job | None = None
     count = 0
     for job in jobs:
@@ -104,10 +101,9 @@ def columns(jobs: list[Job]) -> NewJobs:
             head = job
             count = 0
         count += 1
-        size += len(job.workload)
     if head is not None:
         runs.append(_run(head, count))
-    return NewJobs(runs, [job.unique for job in jobs], [job.workload for job in jobs], size)
+    return NewJobs(runs, [job.unique for job in jobs], [job.workload for job in jobs])
 
 
 def _run(head: Job, count: int) -> Run:
@@ -123,7 +119,7 @@ class Batch:
         # after all, and how they were when it was taken.
         self.gathered: list[Job] = []
         self.stale = 0
-        self.new = NewJobs([], [], [], 0)
+        self.new = NewJobs([], [], [])
         # Jobs that were written before, or come out of the order of their numbers; and the jobs behind them.
         self.again: dict[int, JobRecord] = {}
         self.jobs: dict[int, Job] = {}

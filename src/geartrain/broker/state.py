@@ -244,7 +244,8 @@ class Peer:
         # Bytes to write, in order; whoever drives the broker takes them.
         self.outbox: list[bytes] = []
         # While an acknowledgement waits for its commit: it and all that follows it; and for each commit
-        # that something here waits for, its batch's serial and where the waiting begins.
+        # that something here waits for, its batch's serial and where the waiting begins. Last, the serial of
+        # the newest commit that anything here waits or waited for.
         self.held: list[bytes] | None = None
         self.gates: list[tuple[int, int]] = []
         self.last_gate = 0

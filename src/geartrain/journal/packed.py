@@ -108,7 +108,8 @@ def pack_together(new: NewJobs) -> Packed:
         return [], []
     runs = new.runs
     span = runs[-1].first + runs[-1].length - runs[0].first
-    if FEWEST <= len(workloads) <= MOST and span <= MAX_SPAN and new.size <= MAX_BYTES:
+    size = sum([len(workload) for workload in workloads])
+    if FEWEST <= len(workloads) <= MOST and span <= MAX_SPAN and size <= MAX_BYTES:
         return [_row(new)], []
     rows: list[Row] = []
     alone: list[JobRecord] = []
@@ -153,8 +154,7 @@ def _columns(records: list[JobRecord]) -> NewJobs:
         Run(record.number, 1, record.function, record.priority, record.reducer, record.queued_at)
         for record in records
     ]
-    workloads = [record.workload for record in records]
-    return NewJobs(runs, [record.unique for record in records], workloads, sum(map(len, workloads)))
+    return NewJobs(runs, [record.unique for record in records], [record.workload for record in records])
 
 
 def read_bits(first: Any, runs: Any) -> int | None:
@@ -195,7 +195,7 @@ def unpack_together(
         return None
     if not sum([run.length for run in heads]) == len(uniques) == len(workloads):
         return None
-    records = NewJobs(heads, uniques, workloads, 0).records()
+    records = NewJobs(heads, uniques, workloads).records()
     if alive is None:
         return records
     return [record for record in records if alive >> (record.number - first) & 1]
