@@ -74,7 +74,7 @@ def test_nothing_stays_of_many_jobs_that_ended_while_they_gathered() -> None:
         job = worker.grab()
         assert job is not None
         worker.send(p.WORK_COMPLETE, job[0], b"")
-    function = stage.broker.jobs.functions[b"f"]
+    function = stage.broker.functions.known(b"f")
     assert sum(isinstance(each, Job) and each.function is function for each in gc.get_objects()) < 5000
     _end(stage)
     assert len(stage.broker.jobs) == 1

@@ -102,13 +102,15 @@ def every_job_is_where_it_should_be(model: Model, broker: Broker) -> None:
     """The same jobs live, in the same states, with the same attempts behind them."""
     jobs = broker.jobs
     live = {job.handle for job in jobs.by_handle.values()}
-    if live != model.jobs.keys() or jobs.dead.keys() != model.dead.keys():
+    dead = {job.handle for job in jobs.dead.values()}
+    if live != model.jobs.keys() or dead != model.dead.keys():
         raise Violation(
             f"jobs: {sorted(live ^ model.jobs.keys())}, "
-            f"dead: {sorted(jobs.dead.keys() ^ model.dead.keys())} are only on one side"
+            f"dead: {sorted(dead ^ model.dead.keys())} are only on one side"
         )
     for handle, expected in (*model.jobs.items(), *model.dead.items()):
-        job = jobs.by_handle.get(handle) or jobs.dead[handle]
+        job = jobs.by_handle.get(handle) or jobs.dead.get(handle)
+        assert job is not None
         found = ("running" if job.worker else "queued" if job.queued else "elsewhere", job.attempts)
         state = expected.state if expected.state in ("running", "queued") else "elsewhere"
         if found != (state, expected.attempts) or job.background != expected.background:

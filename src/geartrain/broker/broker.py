@@ -15,6 +15,7 @@ from ..wire import packets as p
 from ..wire.codec import response
 from .builtins import Builtins
 from .dispatch import Dispatch
+from .functions import Functions
 from .handles import Handles
 from .jobs import Jobs
 from .ledger import Ledger
@@ -124,17 +125,17 @@ class Broker:
         )
         self._handles = Handles(prefix, first_number)
         self._ledger = Ledger(self._handles, self._outboxes, durable)
+        self.functions = Functions(self._dispatch, self.limits.max_functions, rules.policy)
         self.jobs = Jobs(
             self._outboxes,
             self._dispatch,
             self._ledger,
             self._handles,
+            self.functions,
             now,
             wall,
             self.limits,
-            rules.policy,
         )
-        self.functions = self.jobs.functions
         # The functions that the server does itself.
         self.builtins = Builtins(self.jobs, self._outboxes, self._ledger)
         self.submissions = submissions = Submissions(
@@ -327,9 +328,7 @@ class Broker:
         Raises:
             ValueError: a setting can't be understood; then nothing was changed.
         """
-        jobs = self.jobs
-        for name in jobs.policies.configure({name.encode(): functions[name] for name in functions}):
-            jobs.apply_policy(name)
+        self.functions.configure({name.encode(): functions[name] for name in functions})
 
     # What survives
 

@@ -133,8 +133,8 @@ class Builtins:
             }
             for name, function in sorted(jobs.functions.items())
         ] + [
-            {"function": _text(name), "settings": jobs.policies.get(name).settings()}
-            for name in jobs.policies.names()
+            {"function": _text(name), "settings": jobs.functions.policies.get(name).settings()}
+            for name in jobs.functions.policies.names()
             if name not in jobs.functions
         ]
 
@@ -142,18 +142,18 @@ class Builtins:
         """`{"function": NAME, SETTING: VALUE, …}` → all its settings now. They outlive the server."""
         wanted = json_object(workload)
         name = _bytes(take_text(wanted, "function"))
-        self._ledger.keep(self._jobs.policies.set(name, wanted))
+        self._ledger.keep(self._jobs.functions.policies.set(name, wanted))
         return self._apply(name)
 
     def _function_reset(self, workload: bytes) -> Any:
         """`{"function": NAME}` → all its settings, which are those of the configuration again."""
         name = _bytes(take_text(json_object(workload), "function"))
-        self._ledger.drop(policies.KIND, self._jobs.policies.reset(name))
+        self._ledger.drop(policies.KIND, self._jobs.functions.policies.reset(name))
         return self._apply(name)
 
     def _apply(self, name: bytes) -> Any:
-        self._jobs.apply_policy(name)
-        return {"function": _text(name), "settings": self._jobs.policies.get(name).settings()}
+        self._jobs.functions.apply_policy(name)
+        return {"function": _text(name), "settings": self._jobs.functions.policies.get(name).settings()}
 
     # The dead
 

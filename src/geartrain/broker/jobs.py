@@ -10,26 +10,24 @@ from ..wire import packets as p
 from ..wire.codec import response
 from . import policies
 from .calendar import Calendar
+from .dead import Dead
 from .dispatch import Dispatch
+from .functions import Functions
 from .handles import Handles
 from .ledger import Ledger
-from .limits import JOB_COST, MAX_NAME, Limits, Refused
+from .limits import Limits, size_of
 from .outbox import Outboxes
-from .policies import Policies
-from .policy import Policy
 from .records import DEAD, QUEUED, Document, JobRecord
 from .results import FAIL, Outcome, Results, load_outcome
 from .state import Function, Job, Peer
 from .waiters import Waiters
 
-MAX_DEAD: Final = 100_000
-"""Dead jobs that are kept at most; the oldest goes first."""
 MAX_HISTORY: Final = 100
 """Attempts that a job's history tells of at most, the latest ones."""
 
 
 class Jobs:
-    """Every job, function and policy of one broker, and what becomes of them with time."""
+    """Every job of one broker, and what becomes of it with time."""
 
     def __init__(
         self,
@@ -37,10 +35,10 @@ class Jobs:
         dispatch: Dispatch,
         ledger: Ledger,
         handles: Handles,
+        functions: Functions,
         now: float,
         wall: float,
         limits: Limits,
-        policy: Policy,
     ) -> None:
         self._outboxes = outboxes
         self._dispatch = dispatch
@@ -53,89 +51,16 @@ class Jobs:
         self.by_handle = handles
         # Who is told what becomes of jobs that do not end as they should: how, to go after "the job".
         self.notice: Callable[[Job, str], None] | None = None
-        self.functions: dict[bytes, Function] = {}
-        # Jobs whose attempts are used up, oldest first, and their bytes.
-        self.dead: dict[bytes, Job] = {}
-        self._dead_bytes = 0
+        self.functions = functions
+        self.dead = Dead(limits.max_dead_bytes)
         self.results = Results()
         self.waiters = Waiters(outboxes)
-        self.policies = Policies(policy)
         # Jobs that wait for a date, in seconds since the epoch, and those that rest between two attempts, on
         # the clock that never jumps.
         self._dated = Calendar()
         self._resting = Calendar()
         # Running jobs that have a time limit, and when it is over.
         self._deadlines: dict[bytes, float] = {}
-        # Functions whose policy limits their rate.
-        self._paced: dict[bytes, Function] = {}
-        # When idle functions were last looked for.
-        self._swept_at = -1.0
-
-    # Functions
-
-    def function(self, name: bytes) -> Function:
-        """The function of that name, made known if it is not.
-
-        Raises:
-            Refused: the name is too long or holds a NUL, or there are too many functions.
-        """
-        function = self.functions.get(name)
-        if function is None:
-            if len(name) > MAX_NAME:
-                raise Refused(b"ARGUMENT_TOO_LARGE", b"Function name too large")
-            if b"\0" in name:
-                # Whoever reads a list that begins with one takes it for a packet.
-                raise Refused(b"INVALID_FUNCTION_NAME", b"Function name with a NUL")
-            self._make_room()
-            function = self._make_known(name)
-        return function
-
-    def _make_known(self, name: bytes) -> Function:
-        function = self.functions[name] = Function(name, self.policies.get(name))
-        self._pace(function)
-        return function
-
-    def _make_room(self) -> None:
-        """Forget idle functions if there are as many as there may be, not more than once in a tick."""
-        functions = self.functions
-        most = self.limits.max_functions
-        if not most or len(functions) < most:
-            return
-        if self._swept_at != self.now:
-            self._swept_at = self.now
-            for name in [name for name, function in functions.items() if function.is_idle]:
-                self._forget_function(name)
-        if len(functions) >= most:
-            raise Refused(b"LIMIT_REACHED", b"There are too many functions")
-
-    def _forget_function(self, name: bytes) -> None:
-        self.functions.pop(name).forgotten = True
-        self._paced.pop(name, None)
-
-    def drop(self, function: Function) -> None:
-        """Forget a function that no worker announces, and its jobs; clients are told that they failed.
-
-        Its dead jobs stay: whoever put them aside may still want to know of them.
-        """
-        for job in [job for job in self.by_handle.values() if job.function is function]:
-            self.cancel(job.handle)
-        self._forget_function(function.name)
-
-    def apply_policy(self, name: bytes) -> None:
-        """A function's policy was changed: from now on it holds for the jobs that are there, too."""
-        policy = self.policies.get(name)
-        function = self.functions.get(name)
-        if function is not None:
-            function.policy = policy
-            self._pace(function)
-            self._dispatch.rebalance(function)
-
-    def _pace(self, function: Function) -> None:
-        if function.policy.rate:
-            function.tokens = function.policy.burst
-            self._paced[function.name] = function
-        else:
-            self._paced.pop(function.name, None)
 
     # Coming
 
@@ -199,9 +124,7 @@ class Jobs:
     def restore(self, record: JobRecord) -> None:
         """Take up a job that a journal kept, whatever the limits are now."""
         handle = self.by_handle.handle(record.number)
-        function = self.functions.get(record.function)
-        if function is None:
-            function = self._make_known(record.function)
+        function = self.functions.of_job(record.function)
         job = Job(record.number, handle, function, record.unique, record.workload, record.priority, True)
         job.reducer = record.reducer
         job.due = record.due
@@ -228,7 +151,7 @@ class Jobs:
     def restore_document(self, document: Document) -> None:
         """Take up a policy or an outcome that a journal kept; other kinds belong to others."""
         if document.kind == policies.KIND:
-            self.policies.restore(document)
+            self.functions.policies.restore(document)
         elif document.kind == "result":
             for handle in self.results.put(load_outcome(document.value)):
                 self._ledger.drop("result", handle.decode())
@@ -391,6 +314,15 @@ class Jobs:
             self._ledger.end(job)
         return True
 
+    def drop(self, function: Function) -> None:
+        """Forget a function that no worker announces, and its jobs; clients are told that they failed.
+
+        Its dead jobs stay: whoever put them aside may still want to know of them.
+        """
+        for job in [job for job in self.by_handle.values() if job.function is function]:
+            self.cancel(job.handle)
+        self.functions.forget(function)
+
     def forget(self, job: Job) -> None:
         """A job that no worker has is over: nothing of it stays."""
         if len(self.waiters):
@@ -405,7 +337,7 @@ class Jobs:
     def refused(self, job: Job) -> None:
         """The commit of a new background job failed: nobody was promised anything about it."""
         job.background = False
-        if self._exhume(job.handle) is not None:
+        if self.dead.exhume(job.handle) is not None:
             return
         if not job.clients and job.worker is None:
             self.forget(job)
@@ -435,31 +367,18 @@ class Jobs:
     # The dead
 
     def _bury(self, job: Job) -> None:
-        """Put a job aside, and forget the oldest of those that were if they are too many."""
-        dead = self.dead
-        dead[job.handle] = job
-        self._dead_bytes += size_of(job)
-        while len(dead) > 1 and (len(dead) > MAX_DEAD or self._dead_bytes > self.limits.max_dead_bytes):
-            oldest = self._exhume(next(iter(dead)))
-            if oldest is not None:
-                if self.notice is not None:
-                    self.notice(oldest, "was dropped: there are too many dead ones")
-                self._ledger.end(oldest)
-
-    def _exhume(self, handle: bytes) -> Job | None:
-        job = self.dead.pop(handle, None)
-        if job is not None:
-            self._dead_bytes -= size_of(job)
-        return job
+        for oldest in self.dead.bury(job):
+            if self.notice is not None:
+                self.notice(oldest, "was dropped: there are too many dead ones")
+            self._ledger.end(oldest)
 
     def requeue_dead(self, handle: bytes) -> bool:
         """Give a dead job its attempts anew; false if there is none of that handle."""
-        job = self._exhume(handle)
+        job = self.dead.exhume(handle)
         if job is None:
             return False
-        name = job.function.name
         # Its function may have been forgotten meanwhile, and made known again as another.
-        job.function = self.functions.get(name) or self._make_known(name)
+        job.function = self.functions.of_job(job.function.name)
         if self.results.discard(handle):
             self._ledger.drop("result", handle.decode())
         job.attempts = 0
@@ -471,7 +390,7 @@ class Jobs:
 
     def drop_dead(self, handle: bytes) -> bool:
         """Forget a dead job; false if there is none of that handle."""
-        job = self._exhume(handle)
+        job = self.dead.exhume(handle)
         if job is None:
             return False
         self._ledger.end(job)
@@ -493,15 +412,7 @@ class Jobs:
                 late = self.by_handle.get(handle)
                 if late is not None:
                     self.give_back(late, "time-out")
-        for function in self._paced.values():
-            policy = function.policy
-            function.tokens = min(policy.burst, function.tokens + policy.rate * passed)
-            self._dispatch.rebalance(function)
+        self.functions.tick(passed)
         if len(self.results):
             for handle in self.results.expire(wall):
                 self._ledger.drop("result", handle.decode())
-
-
-def size_of(job: Job) -> int:
-    """Bytes that a job takes, about."""
-    return len(job.workload) + len(job.unique) + len(job.reducer) + JOB_COST

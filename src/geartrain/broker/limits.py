@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .policy import Policy
-from .state import Peer
+from .state import Job, Peer
 
 JOB_COST: Final = 512
 """Bytes that a queued job takes beside its workload, about."""
@@ -88,6 +88,11 @@ class Limits:
             raise Refused(b"QUEUE_ERROR", b"Job queue is full")
         if (self.max_jobs and jobs >= self.max_jobs) or (self.max_bytes and bytes + size > self.max_bytes):
             raise Refused(b"QUEUE_ERROR", b"The job server is full")
+
+
+def size_of(job: Job) -> int:
+    """Bytes that a job takes, about."""
+    return len(job.workload) + len(job.unique) + len(job.reducer) + JOB_COST
 
 
 class Rules:

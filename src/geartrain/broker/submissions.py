@@ -47,7 +47,7 @@ class Submissions:
         Raises:
             Refused: the function's name is too long, or there are too many functions.
         """
-        function = self._jobs.function(name)
+        function = self._jobs.functions.known(name)
         job = self._jobs.find(function, unique, workload)
         if job is None:
             job = self._jobs.create(function, unique, workload, priority, True)
@@ -126,7 +126,7 @@ class Submissions:
             handle = self._handles.handle(self._handles.next_number())
             self._builtins.run(peer, handle, name, workload, background)
             return
-        function = self._jobs.function(name)
+        function = self._jobs.functions.known(name)
         if not unique:
             peer.last_head = name + b"\0\0"
             peer.last_function = function

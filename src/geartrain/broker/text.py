@@ -133,7 +133,7 @@ def _cancel(broker: Broker, words: list[bytes]) -> bytes:
 def _create(broker: Broker, words: list[bytes]) -> bytes:
     if len(words) != 3 or words[1].lower() != b"function":
         return _incomplete(words)
-    broker.jobs.function(words[2])
+    broker.functions.known(words[2])
     return _OK
 
 

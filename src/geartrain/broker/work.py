@@ -148,7 +148,7 @@ class Work:
         most = self._limits.max_abilities
         if most and len(peer.abilities) >= most and name not in peer.abilities:
             raise Refused(b"LIMIT_REACHED", b"A worker may not announce so many functions")
-        self._dispatch.announce(peer, self._jobs.function(name), timeout)
+        self._dispatch.announce(peer, self._jobs.functions.known(name), timeout)
 
     def cant_do(self, peer: Peer, type: int, body: bytes) -> None:
         """CANT_DO: a function less."""
