@@ -114,6 +114,38 @@ def test_the_second_signal_stops_at_once_and_gives_the_job_back(
     assert client.status(handle).known == b"1"
 
 
+def test_a_signal_that_interrupts_a_log_line_stops_the_worker_too(
+    server: RunningServer, client: RawPeer, tmp_path: Path
+) -> None:
+    program = """
+        import signal, sys
+        import structlog
+        from geartrain import Worker
+
+        class Log:
+            def write(self, text):
+                if "amid" in text:
+                    signal.raise_signal(signal.SIGTERM)  # structlog holds the file's lock now
+                return sys.stderr.write(text)
+
+            def flush(self):
+                sys.stderr.flush()
+
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(Log()))
+        worker = Worker(sys.argv[1])
+        worker.register("log", lambda job: structlog.get_logger().info("amid"))
+        print("did", worker.run(), flush=True)
+    """
+    file = tmp_path / "program.py"
+    file.write_text(textwrap.dedent(program))
+    with Process(sys.executable, str(file), f"127.0.0.1:{server.port}") as process:
+        handle = client.submit("log")
+        client.expect(Packet.WORK_COMPLETE, handle, "")
+        process.wait_for_output("stopping")
+        assert process.wait() == 0
+        assert "did 1" in process.output
+
+
 def test_a_signal_that_the_process_ignores_stays_ignored(server: RunningServer) -> None:
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,13 @@ class StopAtOnce(BaseException):
         self.number = number
 
 
+def _say_so(number: int) -> None:
+    _log.info(
+        "stopping when the job in hand is done; another signal stops at once",
+        signal=signal.Signals(number).name,
+    )
+
+
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """While the block runs, the first signal calls `stop` and the second raises `StopAtOnce` in the block.
@@ -42,10 +50,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             raise StopAtOnce(number)
         came = True
         stop()
-        _log.info(
-            "stopping when the job in hand is done; another signal stops at once",
-            signal=signal.Signals(number).name,
-        )
+        # Not here: the code that was interrupted may be about to log, and hold a lock that logging takes.
+        _thread.start_new_thread(_say_so, (number,))
 
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
     ours = [number for number in _SIGNALS if previous[number] is not signal.SIG_IGN]
