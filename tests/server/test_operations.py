@@ -50,6 +50,26 @@ def test_sigterm_lets_running_jobs_end_and_takes_no_more() -> None:
         assert queued != running
 
 
+def test_a_drain_still_tells_how_the_jobs_end_that_it_waits_for() -> None:
+    with (
+        geartrain("--keep-results=1m") as server,
+        server.connect() as early,
+        server.connect() as worker,
+    ):
+        running = worker.submit("f", "", type=Packet.SUBMIT_JOB_BG)
+        worker.can_do("f")
+        worker.grab()
+        first = early.submit("geartrain.result", running)
+        server.process.signal(signal.SIGTERM)
+        server.process.wait_for_output("waiting for jobs to end")
+        second = worker.submit("geartrain.result", running)
+        worker.send(Packet.WORK_COMPLETE, running, "done")
+        early.expect(Packet.WORK_COMPLETE, first, "done")
+        worker.expect(Packet.WORK_COMPLETE, second, "done")
+        early.expect_closed()
+        assert server.process.wait() == 0
+
+
 def test_a_drain_ends_when_its_time_is_over() -> None:
     with geartrain("--set=timeouts.shutdown=1s") as server, server.connect() as worker:
         worker.can_do("f")

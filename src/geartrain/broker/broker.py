@@ -313,6 +313,13 @@ class Broker:
         self.submissions.closing = b"The job server is shutting down"
         self._dispatch.paused = not hand_out
 
+    def has_part_in_running(self, peer: Peer) -> bool:
+        """Whether a peer runs a job, or waits for one that runs, or for a commit."""
+        if peer.running or peer.held or any(job.worker for job in peer.waits_for.values()):
+            return True
+        asked_for = [self.jobs.by_handle.get(handle) for handle in self.jobs.waiters.asked_by(peer)]
+        return any(job is not None and job.worker is not None for job in asked_for)
+
     @property
     def running(self) -> int:
         """How many jobs run."""

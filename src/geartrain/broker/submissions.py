@@ -33,7 +33,7 @@ class Submissions:
         self._handles = handles
         self._builtins = builtins
         self._limits = limits
-        # Why no more jobs are taken; empty while they are.
+        # Why no more jobs for workers are taken; empty while they are.
         self.closing = b""
         # Reads the five fields of SUBMIT_JOB_SCHED: seconds since the epoch of the next time after the
         # given one that they describe, or ValueError with a sentence. Without it the packet is refused.
@@ -119,13 +119,14 @@ class Submissions:
         """Answer a submission to a function of ours, or to one of the workers'."""
         if len(unique) > MAX_UNIQUE:
             raise Refused(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
-        if self.closing:
-            raise Refused(b"SHUTDOWN", self.closing)
         if name.startswith(BUILTIN_PREFIX) and self._builtins.knows(name):
+            # To the last moment: who asks how a job ended may be asking about one that a shutdown waits for.
             refuse_unread(peer)
             handle = self._handles.handle(self._handles.next_number())
             self._builtins.run(peer, handle, name, workload, background)
             return
+        if self.closing:
+            raise Refused(b"SHUTDOWN", self.closing)
         function = self._jobs.functions.known(name)
         if not unique:
             peer.last_head = name + b"\0\0"

@@ -32,6 +32,10 @@ class Waiters:
         self._by_job.setdefault(job.handle, []).append((peer, handle))
         self._by_peer.setdefault(peer, set()).add(job.handle)
 
+    def asked_by(self, peer: Peer) -> list[bytes]:
+        """The handles of the jobs that a peer asked about."""
+        return list(self._by_peer.get(peer, ()))
+
     def leave(self, peer: Peer) -> None:
         """A peer is gone; nobody waits on its behalf any more."""
         for handle in self._by_peer.pop(peer, ()):

@@ -256,8 +256,7 @@ class Server:
             self.stop()
             return
         for connection in list(self.connections):
-            peer = connection.peer
-            if not (peer.running or peer.held or any(job.worker for job in peer.waits_for.values())):
+            if not self.broker.has_part_in_running(connection.peer):
                 connection.close()
 
     async def stopped(self) -> None:
