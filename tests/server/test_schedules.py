@@ -118,17 +118,39 @@ def test_a_run_and_the_note_of_it_are_in_one_commit(clock: Clockwork) -> None:
     assert json.loads(batch.documents["schedule", "s"] or b"")["last"] == at("2026-01-09 03:00")
 
 
-def test_a_run_whose_commit_failed_is_due_again(clock: Clockwork) -> None:
+def test_a_run_whose_commit_failed_is_made_once_more(clock: Clockwork) -> None:
     clock.add()
     clock.wall = at("2026-01-09 03:00")
     clock.tick()
     clock.broker.take_batch()
     clock.schedules.refused(clock.broker.refused("the disk is full"))
-    assert len(clock.broker.jobs) == 0
-    assert clock.go(0.1) == 1
+    # In one batch with the note of it.
+    assert len(clock.broker.jobs) == 1
+    assert clock.go(0.1) == 0
     clock.commit()
     assert json.loads(clock.documents["schedule", "s"])["last"] == at("2026-01-09 03:00")
     assert clock.go(60) == 0
+
+
+def test_each_run_whose_commit_failed_is_made_once_more_whatever_was_made_since(clock: Clockwork) -> None:
+    clock.add("* * * * *", overlap="allow")
+    assert clock.go(60) == 1
+    clock.broker.take_batch()
+    assert clock.go(60) == 1
+    clock.schedules.refused(clock.broker.refused("the disk is full"))
+    assert len(clock.broker.jobs) == 2
+    clock.commit()
+    assert clock.go(0.1) == 0
+    assert json.loads(clock.documents["schedule", "s"])["last"] == at("2026-01-08 12:02")
+
+
+def test_runs_of_a_schedule_that_was_removed_are_not_made_once_more(clock: Clockwork) -> None:
+    clock.add("* * * * *")
+    assert clock.go(60) == 1
+    clock.broker.take_batch()
+    clock.broker.receive(clock.peer, p.SUBMIT_JOB, b'geartrain.schedule.remove\0\0{"name": "s"}')
+    clock.schedules.refused(clock.broker.refused("the disk is full"))
+    assert len(clock.broker.jobs) == 0
 
 
 @pytest.mark.parametrize(("missed", "made"), [("once", 1), ("skip", 0), ("all", 3)])

@@ -47,7 +47,8 @@ class Model(Books):
         return function
 
     def _pace(self, function: Function) -> None:
-        function.tokens = max(1.0, function.rules.rate)
+        burst = max(1.0, function.rules.rate)
+        function.tokens = min(function.tokens, burst) if function.name in self.paced else burst
         if function.rules.rate:
             self.paced[function.name] = function
         else:

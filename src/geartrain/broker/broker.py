@@ -360,6 +360,11 @@ class Broker:
         """Whether there is a batch to write and none being written."""
         return self._ledger.is_due
 
+    def waits_for_commit(self, handle: bytes) -> bool:
+        """Whether a job is there that is not durable yet, and is to be."""
+        job = self.jobs.by_handle.get(handle) or self.jobs.dead.get(handle)
+        return job is not None and self._ledger.is_unwritten(job)
+
     def take_batch(self) -> Batch:
         """Hand out what is to be written. Exactly one of `committed` and `refused` must follow."""
         return self._ledger.take()
@@ -413,10 +418,13 @@ class Broker:
 
     def _list(self, peer: Peer, line: bytes) -> bytes:
         """The answer to a line; nothing yet if making it would take too long at once."""
-        if peer.held is None and (parts := listing(self, line.split())) is not None:
-            peer.listings.append((len(peer.outbox) + 1, parts))
-            return b""
-        return answer(self, line)
+        parts = listing(self, line.split())
+        if parts is None:
+            return answer(self, line)
+        if peer.held is not None:
+            raise Refused(b"LIMIT_REACHED", b"Too long a list behind what waits for the journal")
+        peer.listings.append((len(peer.outbox) + 1, parts))
+        return b""
 
     def _wrong_way(self, peer: Peer, type: int, body: bytes) -> None:
         self._error(peer, b"INVALID_MAGIC", b"Request magic expected")

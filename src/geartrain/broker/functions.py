@@ -114,8 +114,11 @@ class Functions:
             self._dispatch.rebalance(function)
 
     def _pace(self, function: Function) -> None:
-        if function.policy.rate:
-            function.tokens = function.policy.burst
+        policy = function.policy
+        if policy.rate:
+            # A function that was paced before is not given a burst for each change.
+            was_paced = function.name in self._paced
+            function.tokens = min(function.tokens, policy.burst) if was_paced else policy.burst
             self._paced[function.name] = function
         else:
             self._paced.pop(function.name, None)

@@ -25,6 +25,11 @@ NUMBERS: Final = ("server", "numbers")
 MOST_STALE: Final = 1000
 """Jobs that may have ended while a batch gathers before they are left out of it: nothing of them stays."""
 
+ANSWER_COST: Final = 200
+"""Bytes that an answer takes beside its result while it waits for a commit, about."""
+MOST_ANSWERS: Final = 16 * 1024 * 1024
+"""Bytes of answers that wait for one commit at most."""
+
 
 def first_number(documents: Iterable[Document], wall: float) -> int:
     """The number of a server's first handle, larger than any that the journal's earlier servers gave out.
@@ -145,6 +150,10 @@ class Ledger:
             if batch.stale > MOST_STALE and batch.stale * 2 > len(batch.gathered):
                 _leave_out_stale(batch)
 
+    def is_unwritten(self, job: Job) -> bool:
+        """Whether a job is in a batch that has not ended."""
+        return job.serial > self._ended
+
     def acknowledge(self, peer: Peer, job: Job) -> None:
         """Send JOB_CREATED for a background job, at once if it is durable and with its commit if not."""
         created = self._handles.created(job.handle)
@@ -162,10 +171,18 @@ class Ledger:
     def answer(self, peer: Peer, handle: bytes, result: bytes, since: int) -> None:
         """Complete a job of the server's own for a peer: once what it wrote is durable, or at once.
 
-        `since` is what `changes` was before. If the commit fails, it ends with an exception that says why.
+        `since` is what `changes` was before. If the commit fails, or too many wait for it, the job ends with
+        an exception that says so.
         """
+        batch = self._gathering
         if self.changes != since:
-            self._gathering.answers.append((peer, handle, result))
+            batch.answers_size += len(result) + ANSWER_COST
+            if batch.answers_size > MOST_ANSWERS:
+                self._outboxes.send_end(
+                    peer, EXCEPTION, handle, b"done, but not durable yet: too many wait for the journal"
+                )
+                return
+            batch.answers.append((peer, handle, result))
         else:
             self._outboxes.send_end(peer, COMPLETE, handle, result)
 

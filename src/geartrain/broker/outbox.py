@@ -16,6 +16,10 @@ from .state import Peer
 LARGE: Final = 32 * 1024
 """Bytes from which on a body is written from where it is, not copied behind its header."""
 
+MOST_HELD: Final = 1024 * 1024
+"""Bytes that are held back for a peer from which on nothing more is read from it, nor from the workers that
+have something for it."""
+
 
 class Outboxes:
     """Fills the peers' outboxes and remembers in `touched` which of them have something to write."""

@@ -129,6 +129,8 @@ class Batch:
         self.peers: dict[Peer, None] = {}
         # Jobs of the server's own functions that end once the batch is durable: whose, handle, result.
         self.answers: list[tuple[Peer, bytes, bytes]] = []
+        # Bytes of all these, about.
+        self.answers_size = 0
 
     @property
     def is_empty(self) -> bool:

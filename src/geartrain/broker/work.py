@@ -10,7 +10,7 @@ from .dispatch import Dispatch
 from .handles import Handles
 from .jobs import Jobs
 from .limits import Limits, Refused
-from .outbox import LARGE, Outboxes
+from .outbox import LARGE, MOST_HELD, Outboxes
 from .results import COMPLETE, EXCEPTION, FAIL
 from .state import Function, Peer
 from .submissions import leading_int
@@ -104,12 +104,12 @@ class Work:
         self._jobs.end(job, _ENDS[type], body)
 
     def _tell(self, peer: Peer, clients: list[Peer], type: int, body: bytes) -> None:
-        """Pass on what a worker says of a job, and note which of the clients do not read it."""
+        """Pass on what a worker says of a job, and note which of the clients can't take more now."""
         if not clients:
             return
         self._outboxes.send_body(clients, type, body)
         for client in clients:
-            if client.is_clogged:
+            if client.is_clogged or client.held_bytes > MOST_HELD:
                 self.held_up.append((client, peer))
 
     def event(self, peer: Peer, type: int, body: bytes) -> None:

@@ -212,9 +212,15 @@ class JournalFile:
         numbers = table.known(connection, self._alive, batch.again)
         saved = [record for number, record in batch.again.items() if number in numbers]
         kept = table.keys(connection)
-        documents = {key: value for key, value in batch.documents.items() if value is None or key in kept}
+        # What is noted along with a job, such as a schedule's run, must not be there without it.
+        is_whole = not batch.new.workloads and len(saved) == len(batch.again)
+        documents = {
+            key: value
+            for key, value in batch.documents.items()
+            if value is None or (is_whole and key in kept)
+        }
         table.write_owed(self._open_cursor, self._alive, saved, batch.ended, documents)
-        if batch.new.workloads or len(saved) < len(batch.again) or len(documents) < len(batch.documents):
+        if not is_whole or len(documents) < len(batch.documents):
             raise full(self.path)
 
     def compact(self) -> None:
@@ -393,10 +399,15 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _identity(path: str) -> _Identity | None:
+    """Which file is there, if any."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise JournalError(
+            f"{path} is out of reach ({error.strerror}): see that this user may enter its folder"
+        ) from error
     return found.st_dev, found.st_ino
 
 

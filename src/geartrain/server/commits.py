@@ -131,6 +131,8 @@ class Commits:
             self.failing_since = 0.0
 
     def _fails(self, reason: str) -> None:
+        # Peers are told, and a path need not be text.
+        reason = reason.encode("utf-8", "replace").decode()
         if self.failing != reason:
             _log.error("the journal fails; new background jobs are refused", reason=reason)
         self.failing = self._broker.journal_trouble = reason

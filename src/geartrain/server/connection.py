@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from ..broker.outbox import MOST_HELD
 from ..broker.state import Peer
 from ..errors import PacketTooLargeError, ProtocolError
 from ..wire import packets as p
@@ -96,7 +97,7 @@ class Connection:
             broker.receive(peer, type, body)
         if self._unfinished or not self._parser.idle:
             self._count_unfinished(self._parser.unfinished)
-        if peer.held_bytes > PAUSE_AT and not self._waits_for_journal:
+        if peer.held_bytes > MOST_HELD and not self._waits_for_journal:
             self._waits_for_journal = True
             self.pause()
         if broker.needs_attention:
@@ -115,6 +116,7 @@ class Connection:
         self._count_unfinished(0)
         self.peer.listings = []
         self._unclog()
+        self._let_all_go()
         if self._pauses:
             for other in self._server.clogged:
                 other.let_go(self)
@@ -158,8 +160,13 @@ class Connection:
             self._go_on_listing()
 
     def hold_up(self, producer: Connection) -> None:
-        """Read nothing more from a worker that sends this peer data, until it has read most of it."""
-        if self._is_clogged and producer is not self and producer not in self._held_up:
+        """Read nothing more from a worker that sends this peer data, until it has read most of it.
+
+        Nor while what it is sent is held back for a commit.
+        """
+        if not (self._is_clogged or self.peer.held_bytes > MOST_HELD):
+            return
+        if producer is not self and producer not in self._held_up:
             if not self._held_up:
                 self._judge_from_now()
             self._held_up.append(producer)
@@ -189,10 +196,13 @@ class Connection:
         if self._is_clogged:
             self._is_clogged = self.peer.is_clogged = False
             self._server.clogged.discard(self)
-            held_up = self._held_up
-            self._held_up = []
-            for producer in held_up:
-                producer.resume()
+            self._let_all_go()
+
+    def _let_all_go(self) -> None:
+        held_up = self._held_up
+        self._held_up = []
+        for producer in held_up:
+            producer.resume()
 
     def pause(self) -> None:
         """Read nothing from this peer until `resume` was called as often."""
@@ -258,9 +268,12 @@ class Connection:
             self._written += sum([len(data) for data in outbox])
             if transport.get_write_buffer_size() > self._max_outbox:
                 self.drop("it does not read what it is sent")
-        if self._waits_for_journal and peer.held_bytes <= PAUSE_AT:
-            self._waits_for_journal = False
-            self.resume()
+        if peer.held_bytes <= MOST_HELD:
+            if self._waits_for_journal:
+                self._waits_for_journal = False
+                self.resume()
+            if self._held_up and not self._is_clogged:
+                self._let_all_go()
         peer.asked_for = 0
         outbox.clear()
         if self._is_refused and peer.held is None:

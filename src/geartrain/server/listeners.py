@@ -62,7 +62,8 @@ class Listeners:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._listeners: list[_Listener] = []
-        self._paths: list[str] = []
+        # The Unix sockets it made, and which files they are.
+        self._paths: dict[str, tuple[int, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._resting = True
         self._alarm: asyncio.TimerHandle | None = None
@@ -75,21 +76,20 @@ class Listeners:
 
     # Opening and closing
 
-    def listen(self, address: Address) -> None:
-        """Listen on an address, on all that its name stands for.
+    def bind(self, address: Address) -> None:
+        """Take an address, all that its name stands for. Who comes there is turned away until `listen`.
 
         Raises:
             OSError: it can't be had.
         """
-        for listening in _bind(address):
-            self.adopt(listening, tls=bool(address.tls), is_own=True)
+        for bound in _bind(address):
+            self.adopt(bound, tls=bool(address.tls), is_own=True)
         if address.path:
-            self._paths.append(address.path)
+            self._paths[address.path] = _identity(address.path)
 
     def adopt(self, listening: socket.socket, *, tls: bool, is_own: bool = False) -> None:
-        """Listen on a socket that is bound already; one that is not its own goes on when this one ends."""
+        """Take a socket that is bound already; one that is not its own goes on when this one ends."""
         listening.setblocking(False)
-        listening.listen(self._options.backlog)
         keepalive = self._options.keepalive
         # Accepted sockets inherit it.
         with contextlib.suppress(OSError):
@@ -107,8 +107,23 @@ class Listeners:
         else:
             self.addresses.append(Address(name[0], name[1], tls=tls))
 
-    def start(self) -> None:
-        """Begin to accept."""
+    def listen(self) -> None:
+        """Listen and begin to accept.
+
+        Raises:
+            OSError: somebody else took one of the addresses meanwhile.
+        """
+        for path, identity in self._paths.items():
+            if _identity(path) != identity:
+                raise OSError(errno.EADDRINUSE, "another server took the address", path)
+        for listener, address in zip(self._listeners, self.addresses, strict=True):
+            try:
+                listener.socket.listen(self._options.backlog)
+            except OSError as error:
+                raise _named(error, address) from None
+        self._start()
+
+    def _start(self) -> None:
         self._resting = False
         for listener in self._listeners:
             self._loop.add_reader(listener.socket, self._accept, listener)
@@ -123,10 +138,11 @@ class Listeners:
                     listener.socket.shutdown(socket.SHUT_RDWR)
             listener.socket.close()
         self._listeners = []
-        for path in self._paths:
+        for path, identity in self._paths.items():
             with contextlib.suppress(OSError):
-                os.unlink(path)
-        self._paths = []
+                if _identity(path) == identity:
+                    os.unlink(path)
+        self._paths = {}
 
     async def settle(self) -> None:
         """Wait for the connections that were accepted last; a TLS handshake that goes on is broken off."""
@@ -231,7 +247,7 @@ class Listeners:
     def _wake(self) -> None:
         self._alarm = None
         if self._listeners:
-            self.start()
+            self._start()
 
 
 def _reason(error: BaseException) -> str:
@@ -278,8 +294,21 @@ def _bind(address: Address) -> list[socket.socket]:
     except OSError as error:
         for bound in sockets:
             bound.close()
-        raise OSError(error.errno, f"{address}: {(error.strerror or str(error)).lower()}") from None
+        raise _named(error, address) from None
     return sockets
+
+
+def _named(error: OSError, address: Address) -> OSError:
+    return OSError(error.errno, f"{address}: {(error.strerror or str(error)).lower()}")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Which file is there; none is (0, 0)."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _make_way(path: str) -> None:

@@ -136,7 +136,7 @@ class ServerOptions:
     time_zone: str = _option("", "Of SUBMIT_JOB_SCHED, and of schedules that name none; empty: the system's.")
     exceptions: bool = _option(False, "Clients get exceptions without having asked for them.")
     handle_prefix: str = _option("", "What handles begin with; empty: `H:` and the host's name.")
-    user: str = _option("", "The user to become once it listens.")
+    user: str = _option("", "The user to become once it has its addresses and keys.")
     pid_file: str = _option("", "Where it writes its process id.")
     functions: Tables = _option(  # noqa: RUF009 - it is a field
         dict, 'Settings of functions by name, such as `report = {max_attempts = 5, timeout = "30s"}`.'

@@ -1,4 +1,4 @@
-"""The job server as a process: its signals, its process id file, its user, and what systemd is told."""
+"""The job server as a process: its signals, its process id file, and what systemd is told."""
 
 from __future__ import annotations
 
@@ -88,7 +88,6 @@ def serve(
         has_started = True
         server.broker.verbosity = chosen.log.level.upper().encode()
         server.broker.on_verbosity = log_from
-        become(chosen.user)
         memory.begin(server.now)
         watchdog = systemd.Watchdog()
 
@@ -134,27 +133,3 @@ def process_id_file(path: str) -> Iterator[None]:
         # After a change of the user it may be out of reach; the next start writes over it.
         with contextlib.suppress(OSError):
             os.unlink(path)
-
-
-def become(user: str) -> None:
-    """Go on as another user, with that user's groups; nothing for an empty name.
-
-    Raises:
-        ConfigError: there is no such user, or this one may not become it.
-    """
-    if not user:
-        return
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise ConfigError(f"user: there is no user {user!r}") from None
-    if os.geteuid() == entry.pw_uid:
-        return
-    try:
-        os.initgroups(user, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-    except PermissionError:
-        raise ConfigError(f"user: only root may become {user!r}") from None

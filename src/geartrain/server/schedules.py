@@ -151,8 +151,9 @@ class Schedules:
         self._schedules: dict[str, Schedule] = {}
         self._next = 0.0
         self._wall = 0.0
-        # Of each schedule, what its latest runs were made from: should their commit fail, they are due again.
-        self._made: dict[str, tuple[set[bytes], float]] = {}
+        # Whose runs are not durable yet, by the handles of their jobs: should their commit fail, they are
+        # made once more.
+        self._made: dict[bytes, str] = {}
         actions: dict[str, Callable[[bytes], Any]] = {
             "list": lambda workload: [self._schedules[name].describe() for name in sorted(self._schedules)],
             "add": self._add,
@@ -213,6 +214,8 @@ class Schedules:
                 self._keep(schedule)
             elif schedule.next <= wall:
                 self._run(schedule, wall)
+        waits = self._broker.waits_for_commit
+        self._made = {handle: name for handle, name in self._made.items() if waits(handle)}
         self._plan()
 
     def _plan(self) -> None:
@@ -222,7 +225,6 @@ class Schedules:
 
     def _run(self, schedule: Schedule, wall: float) -> None:
         due, following = schedule.cron.between(schedule.last, wall, MOST_MADE_UP)
-        before = schedule.last
         is_late = due[-1] < wall - LATE
         schedule.last = due[-1]
         schedule.next = following
@@ -233,14 +235,11 @@ class Schedules:
         if schedule.overlap == "skip" and self._is_live(schedule.handle):
             _log.warning("a run is left out: the last one has not ended", schedule=schedule.name)
             due = []
-        handles = {self._submit(schedule) for _ in due} - {b""}
-        if handles:
-            self._made[schedule.name] = (handles, before)
-            _log.debug("a schedule ran", schedule=schedule.name, jobs=len(handles))
+        for _ in due:
+            self._submit(schedule)
         self._keep(schedule)
 
-    def _submit(self, schedule: Schedule) -> bytes:
-        """Submit a schedule's job; returns its handle, empty if it could not be."""
+    def _submit(self, schedule: Schedule) -> None:
         try:
             job = self._broker.submissions.queue(
                 schedule.function.encode("utf-8", "surrogateescape"),
@@ -250,22 +249,23 @@ class Schedules:
             )
         except Refused as refused:
             _log.error("a run is left out", schedule=schedule.name, reason=refused.text.decode())
-            return b""
+            return
         schedule.handle = job.handle.decode()
-        return job.handle
+        self._made[job.handle] = schedule.name
+        _log.debug("a schedule ran", schedule=schedule.name, handle=schedule.handle)
 
     def _is_live(self, handle: str) -> bool:
         return bool(handle) and handle.encode() in self._broker.jobs.by_handle
 
     def refused(self, handles: set[bytes]) -> None:
-        """The commit that held these jobs failed: the runs among them are due again."""
-        for name, (made, before) in list(self._made.items()):
-            schedule = self._schedules.get(name)
-            if schedule is not None and made & handles:
-                del self._made[name]
-                schedule.begin(before)
-                self._keep(schedule)
-        self._plan()
+        """The commit that held these jobs failed: the runs among them are made once more.
+
+        At once, so that they are in one batch with the note of them, which waits for the next commit too.
+        """
+        for handle in [handle for handle in self._made if handle in handles]:
+            schedule = self._schedules[self._made.pop(handle)]
+            self._submit(schedule)
+            self._keep(schedule)
 
     # What can be asked for
 
@@ -286,7 +286,7 @@ class Schedules:
         schedule = Schedule(name, settings, self._zone)
         schedule.begin(self._wall)
         self._schedules[name] = schedule
-        self._made.pop(name, None)
+        self._forget_runs(name)
         self._keep(schedule)
         self._plan()
         return schedule.describe()
@@ -297,10 +297,13 @@ class Schedules:
         if schedule.is_configured:
             raise ValueError(f"schedule {schedule.name!r} is in the configuration: remove it there")
         del self._schedules[schedule.name]
-        self._made.pop(schedule.name, None)
+        self._forget_runs(schedule.name)
         self._broker.forget_document(KIND, schedule.name)
         self._plan()
         return {"removed": schedule.name}
+
+    def _forget_runs(self, name: str) -> None:
+        self._made = {handle: of for handle, of in self._made.items() if of != name}
 
     def _pause(self, workload: bytes, paused: bool) -> Any:
         """`{"name": …}`: runs that fall into a pause are not missed."""

@@ -9,8 +9,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
-from typing import Final, cast
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, cast
 
 import structlog
 
@@ -20,6 +20,7 @@ from ..broker.limits import Rules
 from ..broker.policy import Policy
 from ..broker.records import Document
 from ..broker.state import Job
+from ..errors import JournalError
 from ..journal import Journal, open_journal
 from ..version import __version__
 from ..wire.address import Address
@@ -35,6 +36,7 @@ from .report import report
 from .schedules import Schedules
 from .tls import make_context
 from .trace import Trace
+from .user import become
 from .watch import Watch
 from .writer import Writer
 
@@ -58,6 +60,8 @@ TELL_AFTER: Final = 1.0
 """Seconds between two lines of the log about the progress of a long replay."""
 STOP_WITHIN: Final = 5.0
 """Seconds that peers have to take what was written to them when the server stops."""
+JOURNAL_WITHIN: Final = 10.0
+"""Seconds that the journal has to take what there is when the server stops; a disk may hang for ever."""
 
 HOST: Final = ("server", "host")
 """The journal's document that names the host in the handles."""
@@ -99,10 +103,10 @@ class Server:
     # Starting and stopping
 
     async def start(self, sockets: Iterable[socket.socket] = ()) -> None:
-        """Take up what the journal kept, then listen on every address of the options.
+        """Bind every address of the options, take up what the journal kept, and listen.
 
-        `sockets` are listened on instead of the addresses, if there are any: whoever started the server has
-        bound them.
+        In between it becomes the user of the options. `sockets` are listened on instead of the addresses, if
+        there are any: whoever started the server has bound them.
 
         Raises:
             JournalError: the journal can't be used.
@@ -114,8 +118,12 @@ class Server:
         self.reload()
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        documents = await self.journal.open()
+        self._listeners = Listeners(self.options, self._make_protocol, lambda: self._context)
         try:
+            self._bind(list(sockets), addresses)
+            # All that only root may have is there, and the journal's files are to be the user's.
+            become(self.options.user)
+            documents = await self.journal.open()
             self.broker = self._make_broker(documents)
             for document in documents:
                 self.broker.restore_document(document)
@@ -127,15 +135,12 @@ class Server:
             self._set_up_schedules(documents)
             await self._replay()
             await self.commits.settle()
-            self._listeners = Listeners(self.options, self._make_protocol, lambda: self._context)
-            self._listen(list(sockets), addresses)
+            self.follow_log_level()
+            self._listeners.listen()
         except BaseException:
-            if self._listeners is not None:
-                self._listeners.close()
+            self._listeners.close()
             await self.journal.close()
             raise
-        self.follow_log_level()
-        self._listeners.start()
         self._ticker = self._loop.call_later(TICK, self._tick)
 
     async def _replay(self) -> None:
@@ -193,13 +198,13 @@ class Server:
         # It is one to the event loop, which asks for the methods only.
         return cast(asyncio.BaseProtocol, Connection(self, address))
 
-    def _listen(self, sockets: list[socket.socket], addresses: list[Address]) -> None:
+    def _bind(self, sockets: list[socket.socket], addresses: list[Address]) -> None:
         listeners = self._listeners
         for listening in sockets:
             listeners.adopt(listening, tls=self._context is not None and listening.family != socket.AF_UNIX)
         if not sockets:
             for address in addresses:
-                listeners.listen(address)
+                listeners.bind(address)
 
     def warn_if_exposed(self) -> None:
         """Say so if anybody on the network may do anything."""
@@ -260,7 +265,11 @@ class Server:
                 connection.close()
 
     async def stopped(self) -> None:
-        """Wait until the server was told to stop, then close every connection and listener."""
+        """Wait until the server was told to stop, then close every connection and listener.
+
+        Raises:
+            JournalError: the disk hangs, so that the journal could not be closed.
+        """
         try:
             await self._stopped
         finally:
@@ -269,7 +278,7 @@ class Server:
             await self._listeners.settle()
             self.broker.close(hand_out=False)
             # Who waits for a commit hears of it before the connections end.
-            await self.commits.finish()
+            in_time = await _within(self.commits.finish())
             self.attend()
             self.broker.ended = True
             for connection in list(self.connections):
@@ -280,8 +289,11 @@ class Server:
                     await asyncio.wait_for(self._all_gone, STOP_WITHIN)
             for connection in list(self.connections):
                 connection.abort()
-            await self.commits.finish()
-            await self.journal.close()
+            if not (in_time and await _within(self.commits.finish()) and await _within(self.journal.close())):
+                raise JournalError(
+                    f"{self.journal.name} did not take the last of it within {JOURNAL_WITHIN:g} seconds: "
+                    "what was not acknowledged may be lost"
+                )
 
     def stop(self) -> None:
         """Tell the server to stop; `stopped` returns soon after."""
@@ -387,3 +399,12 @@ class Server:
             self._listeners.close()
             self.broker.close(hand_out=True)
             _log.info("waiting for all jobs to end", jobs=len(self.broker.jobs))
+
+
+async def _within(work: Coroutine[Any, Any, None]) -> bool:
+    """Whether it ended in the time that the journal has."""
+    try:
+        await asyncio.wait_for(work, JOURNAL_WITHIN)
+    except TimeoutError:
+        return False
+    return True
