@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+from geartrain.broker.ledger import MOST_ANSWERS
 from geartrain.broker.state import Job
 from geartrain.wire import packets as p
 
@@ -78,3 +79,19 @@ def test_nothing_stays_of_many_jobs_that_ended_while_they_gathered() -> None:
     assert sum(isinstance(each, Job) and each.function is function for each in gc.get_objects()) < 5000
     _end(stage)
     assert len(stage.broker.jobs) == 1
+
+
+def test_what_the_servers_own_functions_answer_is_bounded_while_it_waits_for_a_commit() -> None:
+    stage = Stage()
+    _begin(stage)
+    asker = stage.connect()
+    asker.peer.wants_exceptions = True
+    question = b'geartrain.function.set\0\0{"function": "f", "max_queue": %d}'
+    most = MOST_ANSWERS // 200
+    for number in range(most):
+        stage.broker.receive(asker.peer, p.SUBMIT_JOB, question % number)
+    ends = [type for type, _ in asker.told() if type != p.JOB_CREATED]
+    assert ends == [p.WORK_EXCEPTION] * len(ends)
+    assert 0 < len(ends) < most
+    _end(stage)
+    assert [type for type, _ in asker.told()] == [p.WORK_COMPLETE] * (most - len(ends))

@@ -192,3 +192,17 @@ def test_a_unique_that_is_a_dot_does_not_end_the_list() -> None:
     client.submit(b"f", unique=b".")
     client.send(p.TEXT, b"show unique jobs")
     assert client.peer.outbox == [b"?\n.\n"]
+
+
+def test_a_setting_that_is_changed_gives_a_paced_function_no_burst() -> None:
+    stage = Stage()
+    client = stage.connect()
+    worker = stage.worker(b"f")
+    client.ask("function.set", {"function": "f", "rate": "2/s"})
+    for number in range(10):
+        client.submit(b"f", b"%d" % number)
+    for timeout in ("60s", "61s", "62s"):
+        while worker.grab() is not None:
+            pass
+        client.ask("function.set", {"function": "f", "timeout": timeout})
+    assert len(worker.peer.running) == 2

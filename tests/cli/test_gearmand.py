@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import typer
 from geartrain.cli.gearmand import read_options, settings_of
 from tests.harness.processes import Process, accepts, free_port, wait_until
 from tests.harness.rawwire import Packet, RawPeer
-from tests.harness.servers import GEARMAND_C, HOST, require
+from tests.harness.servers import GEARMAND_C, HOST, geartrain, require
 
 GEARMAND = (sys.executable, "-m", "geartrain", "gearmand")
 
@@ -153,6 +154,17 @@ def test_it_goes_on_as_another_user() -> None:
     with Process(*GEARMAND, f"-p{port}", "--listen=127.0.0.1", "--user=nobody-there") as server:
         assert server.wait(30) == 2
         assert "there is no user 'nobody-there'" in server.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_the_journal_of_a_server_that_becomes_somebody_else_is_theirs() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = Path(folder, "journal.db")
+        with geartrain(f"--journal=sqlite:{path}", "--set=user=nobody") as server:
+            with server.connect() as client:
+                client.submit("f", "w", type=Packet.SUBMIT_JOB_BG)
+            assert _owner(server.process.pid) == path.owner() == "nobody"
 
 
 def _owner(pid: int) -> str:

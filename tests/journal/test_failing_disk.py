@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -14,8 +16,10 @@ from typing import Any, Final
 
 import pytest
 
+from geartrain.broker.records import Batch, NewJobs, Run
 from geartrain.errors import JournalError
-from geartrain.journal import SqliteJournal
+from geartrain.journal import SqliteJournal, table
+from geartrain.journal.file import JournalFile
 from geartrain.server import ServerOptions
 from tests.harness.processes import Process, wait_until
 from tests.harness.rawwire import Packet, RawPeer
@@ -306,3 +310,49 @@ def _jobs_in(mount: Path) -> int:
         return int(count)
     finally:
         connection.close()
+
+
+def test_what_is_noted_along_with_a_job_is_not_there_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = JournalFile(str(tmp_path / "journal.db"))
+    file.open()
+    note = ("schedule", "nightly")
+    first = Batch(1)
+    first.documents = {note: b"none yet", ("schedule", "old"): b"none yet"}
+    file.write(first)
+
+    def full(*arguments: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(table, "write", full)
+    second = Batch(2)
+    second.new = NewJobs([Run(1, 1, b"report", 1, b"", 0.0)], [b""], [b"w"])
+    second.documents = {note: b"it ran", ("schedule", "old"): None}
+    with pytest.raises(JournalError, match="no room"):
+        file.write(second)
+    assert [(kept.key, kept.value) for kept in file.documents()] == [("nightly", b"none yet")]
+    second.new = NewJobs([], [], [])
+    with contextlib.suppress(JournalError):
+        file.write(second)
+    assert [kept.value for kept in file.documents()] == [b"it ran"]
+    file.close()
+
+
+def test_a_folder_that_may_not_be_entered_is_said_to_be_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "journal.db")
+    file = JournalFile(path)
+    file.open()
+
+    def stat(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(JournalError, match=r"out of reach \(Permission denied\)"):
+        file.write(Batch(1))
+    monkeypatch.undo()
+    file.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from geartrain.errors import JournalError
 from geartrain.journal import Journal
 from geartrain.server import Server, ServerOptions
 from geartrain.server.server import new_event_loop
@@ -48,9 +49,12 @@ class RunningServer:
         self.join()
 
     def join(self) -> None:
-        """Wait for the end of a server that was told to stop."""
+        """Wait for the end of a server that was told to stop; raises what it ended with."""
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the server did not stop in time"
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     @property
     def host(self) -> str:
@@ -90,7 +94,10 @@ class RunningServer:
                 return
             finally:
                 self._ready.set()
-            await self.server.stopped()
+            try:
+                await self.server.stopped()
+            except JournalError as error:
+                self._error = error
 
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(main())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from geartrain.broker.records import Batch, Document, JobRecord
 from geartrain.errors import JournalError
 from geartrain.server import ServerOptions
+from geartrain.server.options import Limits
 from tests.harness.processes import wait_until
 from tests.harness.rawwire import Packet, encode
 
@@ -27,6 +31,7 @@ class GatedJournal:
     def __init__(self) -> None:
         self.open_gate = True
         self.fails = self.surprises = False
+        self.reason = "the disk is full"
         self.kept: dict[int, JobRecord] = {}
         self.batches: list[Batch] = []
         self.waiting = 0
@@ -43,7 +48,7 @@ class GatedJournal:
             await asyncio.sleep(0.001)
         self.waiting -= 1
         if self.fails:
-            raise JournalError("the disk is full")
+            raise JournalError(self.reason)
         if self.surprises:
             raise UnicodeError("nobody foresaw this")
         self.batches.append(batch)
@@ -277,3 +282,63 @@ def test_an_attempt_that_the_servers_own_end_cut_off_does_not_count() -> None:
         running.stop()
     (kept,) = journal.kept.values()
     assert (kept.state, kept.history) == (0, b"")
+
+
+def test_why_a_commit_failed_may_be_no_text() -> None:
+    journal = GatedJournal()
+    with _server(journal) as running, running.connect() as client:
+        journal.fails = True
+        journal.reason = "no room for " + os.fsdecode(b"/srv/\xff/journal.db")
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "refused")
+        assert client.expect_error("QUEUE_ERROR") == b"no room for /srv/?/journal.db"
+        journal.fails = False
+        client.submit("f", "taken", type=Packet.SUBMIT_JOB_BG)
+
+
+def test_a_worker_waits_while_what_it_sends_is_held_back_for_a_commit() -> None:
+    journal = GatedJournal()
+    options = ServerOptions(port=0, limits=Limits(outbox=8 << 20))
+    part, parts = b"x" * (1 << 20), 40
+    with (
+        RunningServer(options, journal) as running,
+        running.connect() as client,
+        running.connect() as worker,
+    ):
+        wait_until(lambda: journal.batches, "the first commit is done")
+        worker.can_do("f")
+        handle = client.submit("f", "w")
+        worker.grab()
+        journal.open_gate = False
+        client.send(Packet.SUBMIT_JOB_BG, "g", "", "w")
+        wait_until(lambda: journal.waiting, "the commit is on its way")
+
+        def send() -> None:
+            for _ in range(parts):
+                worker.send(Packet.WORK_DATA, handle, part)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        wait_until(
+            lambda: running.ask(lambda server: any(c.is_paused for c in server.connections)),
+            "the worker has to wait",
+        )
+        assert running.ask(lambda server: max(p.held_bytes for p in server.broker.peers)) < 6 * len(part)
+        journal.open_gate = True
+        client.expect(Packet.JOB_CREATED)
+        for _ in range(parts):
+            client.expect(Packet.WORK_DATA, handle, part)
+        sender.join(10)
+        assert not sender.is_alive()
+
+
+def test_a_server_ends_though_its_journal_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geartrain.server.server.JOURNAL_WITHIN", 0.1)
+    journal = GatedJournal()
+    running = RunningServer(ServerOptions(port=0), journal).__enter__()
+    wait_until(lambda: journal.batches, "the first commit is done")
+    with running.connect() as client:
+        journal.open_gate = False
+        client.send(Packet.SUBMIT_JOB_BG, "f", "", "w")
+        wait_until(lambda: journal.waiting, "the commit is on its way")
+        with pytest.raises(JournalError, match="gated did not take the last of it"):
+            running.stop()

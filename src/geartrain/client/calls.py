@@ -11,7 +11,7 @@ from ..wire.codec import arguments
 from .base import BaseClient
 from .numbers import number
 from .steps import Steps, call
-from .task import JobStatus, Priority, Task, Workload
+from .task import JobStatus, Priority, Task, Workload, bytes_of
 
 F = TypeVar("F")
 
@@ -228,8 +228,7 @@ class Calls(BaseClient[F]):
             NoServersError: no server could be reached.
             WaitTimeoutError: `timeout` seconds, or those of the client, have passed.
         """
-        body = data.encode() if isinstance(data, str) else bytes(data)
-        ask = (p.ECHO_REQ, body, p.ECHO_RES)
+        ask = (p.ECHO_REQ, bytes_of(data), p.ECHO_RES)
         return (yield from self._ask_around(ask, timeout, lambda answer: True))
 
 

@@ -85,6 +85,21 @@ LARGEST_WORKLOAD: Final = MAX_PACKET - 1024
 """Bytes; names and what else is in its packet have room beside it."""
 
 
+def bytes_of(workload: Workload) -> bytes:
+    """A workload as it is sent.
+
+    Raises:
+        TypeError: it is none. (`bytes` would make so many NULs of a number.)
+    """
+    if isinstance(workload, bytes):
+        return workload
+    if isinstance(workload, str):
+        return workload.encode()
+    if isinstance(workload, bytearray | memoryview):
+        return bytes(workload)
+    raise TypeError(f"{type(workload).__name__}: a workload is bytes or str")
+
+
 def _require_text(*texts: str) -> None:
     for text in texts:
         try:
@@ -184,6 +199,8 @@ class Task:
         on_retry: Callable[[Task, int], object] | None = None,
         on_complete: Callable[[Task, bytes], object] | None = None,
     ) -> None:
+        if not (isinstance(function, str) and isinstance(unique, str)):
+            raise TypeError(f"{function!r}, {unique!r}: the names of a function and a unique are str")
         if not function or "\0" in function:
             raise ValueError(f"{function!r}: a function's name is not empty and holds no NUL")
         if "\0" in unique:
@@ -192,7 +209,7 @@ class Task:
             # Here, where the caller sees it: what can't be sent must not turn up among what is being sent.
             _require_text(function, unique)
         self.function = function
-        self.workload = workload.encode() if isinstance(workload, str) else bytes(workload)
+        self.workload = bytes_of(workload)
         if len(self.workload) > LARGEST_WORKLOAD:
             raise ValueError(f"{len(self.workload)} bytes: the largest workload is {LARGEST_WORKLOAD} bytes")
         self.unique = unique

@@ -26,7 +26,7 @@ from ..errors import GeartrainError
 from .compose import Call
 from .futures import AsyncJobFuture, JobFuture
 from .results import AsyncResults, Results
-from .task import Priority, Task
+from .task import Priority, Task, bytes_of
 
 if TYPE_CHECKING:
     from .asynchronous import AsyncClient  # noqa: F401 - named in a base's brackets
@@ -82,8 +82,7 @@ class JustName:
         """The one argument; no context travels with it."""
         if keywords or len(args) > 1:
             raise TypeError(f"{self.name}: a function that is just a name takes one workload")
-        workload = args[0] if args else b""
-        return workload.encode() if isinstance(workload, str) else bytes(workload)
+        return bytes_of(args[0]) if args else b""
 
     def result(self, data: bytes) -> bytes:
         """The bytes themselves."""

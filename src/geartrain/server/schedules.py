@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from ..broker import Broker
-from ..broker.builtins import json_object, take_text
+from ..broker.builtins import BUILTIN_PREFIX, json_object, take_text
 from ..broker.limits import MAX_NAME, MAX_UNIQUE, Refused
 from ..broker.records import Document
 from ..broker.state import HIGH, LOW, NORMAL
@@ -64,6 +64,8 @@ class Schedule:
                 raise ValueError(f"schedule {name!r}: {key}: expected text, got {value!r}")
         self.name = name
         self.function = settings.get("function", "")
+        if self.function.startswith(BUILTIN_PREFIX.decode()):
+            raise ValueError(f"schedule {name!r}: {self.function!r} is no worker's function")
         if not name or not self.function:
             raise ValueError(f"schedule {name!r}: a name and a 'function' are needed")
         if len(name) > MAX_NAME or not name.isprintable():
