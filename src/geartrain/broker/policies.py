@@ -37,10 +37,6 @@ class Policies:
         """The functions of which somebody said something."""
         return sorted(self._made)
 
-    def what_was_set(self, name: bytes) -> dict[str, Any]:
-        """What was set at run time, as it was written."""
-        return dict(self._set.get(name, {}))
-
     def configure(self, configured: Mapping[bytes, Mapping[str, Any]]) -> list[bytes]:
         """What the configuration says, all of it; returns the functions whose policy may have changed.
 

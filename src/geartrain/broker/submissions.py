@@ -39,9 +39,7 @@ class Submissions:
         # given one that they describe, or ValueError with a sentence. Without it the packet is refused.
         self.next_time: Callable[[list[bytes], float], float] | None = None
 
-    def queue(
-        self, name: bytes, workload: bytes, *, unique: bytes = b"", priority: int = NORMAL, due: float = 0.0
-    ) -> Job:
+    def queue(self, name: bytes, workload: bytes, *, unique: bytes = b"", priority: int = NORMAL) -> Job:
         """Queue a background job on the server's own behalf, or find the one that it coalesces with.
 
         Raises:
@@ -51,7 +49,6 @@ class Submissions:
         job = self._jobs.find(function, unique, workload)
         if job is None:
             job = self._jobs.create(function, unique, workload, priority, True)
-            job.due = due
             self._ledger.add(job)
             self._jobs.start(job)
         else:

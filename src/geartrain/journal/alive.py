@@ -28,10 +28,6 @@ class Alive:
         self._bits[first] = alive
         self._sizes[first] = bits.bit_count()
 
-    def bits(self, first: int) -> int:
-        """The jobs of a row that have not ended."""
-        return self._bits[first]
-
     def row_of(self, number: int) -> int:
         """The first number of the row that a job shares; -1 if it shares none, or has ended there."""
         index = bisect_right(self._firsts, number)

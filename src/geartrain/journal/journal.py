@@ -40,7 +40,7 @@ class Journal(Protocol):
         """Write a batch as a whole; it is durable when this returns.
 
         Raises:
-            JournalError: nothing of it was written. A later commit may succeed.
+            JournalError: nothing new of it was written. A later commit may succeed.
         """
         ...
 

@@ -52,7 +52,6 @@ class Connection:
         # Reasons why nothing is read from it now.
         self._pauses = 0
         self._waits_for_journal = False
-        self._is_clogged = False
         # While it is clogged: the workers that it holds up, and by what it is judged to read or not:
         # since when, how much waited for it then, and what was written since.
         self._held_up: list[Connection] = []
@@ -146,7 +145,7 @@ class Connection:
 
     def pause_writing(self) -> None:
         """The peer reads more slowly than it is written to: take nothing more from it."""
-        self._is_clogged = self.peer.is_clogged = True
+        self.peer.is_clogged = True
         self._server.clogged.add(self)
         self._judge_from_now()
         self.pause()
@@ -164,7 +163,7 @@ class Connection:
 
         Nor while what it is sent is held back for a commit.
         """
-        if not (self._is_clogged or self.peer.held_bytes > MOST_HELD):
+        if not (self.peer.is_clogged or self.peer.held_bytes > MOST_HELD):
             return
         if producer is not self and producer not in self._held_up:
             if not self._held_up:
@@ -193,8 +192,8 @@ class Connection:
         self._written = 0
 
     def _unclog(self) -> None:
-        if self._is_clogged:
-            self._is_clogged = self.peer.is_clogged = False
+        if self.peer.is_clogged:
+            self.peer.is_clogged = False
             self._server.clogged.discard(self)
             self._let_all_go()
 
@@ -264,7 +263,7 @@ class Connection:
             return
         else:
             transport.write(b"".join(outbox))
-        if self._is_clogged:
+        if peer.is_clogged:
             self._written += sum([len(data) for data in outbox])
             if transport.get_write_buffer_size() > self._max_outbox:
                 self.drop("it does not read what it is sent")
@@ -272,7 +271,7 @@ class Connection:
             if self._waits_for_journal:
                 self._waits_for_journal = False
                 self.resume()
-            if self._held_up and not self._is_clogged:
+            if self._held_up and not peer.is_clogged:
                 self._let_all_go()
         peer.asked_for = 0
         outbox.clear()
@@ -302,7 +301,7 @@ class Connection:
         peer = self.peer
         if not peer.listings or self._transport.is_closing():
             return
-        if self._is_clogged:
+        if peer.is_clogged:
             self._listing_waits = True
             return
         part = next(peer.listings[0][1], None)

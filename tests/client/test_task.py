@@ -1,0 +1,42 @@
+"""What a task may be made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from geartrain import Client, Task
+
+
+@pytest.mark.parametrize(
+    ("workload", "sent"),
+    [
+        (b"bytes", b"bytes"),
+        ("tëxt", "tëxt".encode()),
+        (bytearray(b"array"), b"array"),
+        (memoryview(b"view"), b"view"),
+    ],
+)
+def test_workloads_are_bytes_or_text(workload: Any, sent: bytes) -> None:
+    assert Task("f", workload).workload == sent
+
+
+@pytest.mark.parametrize("workload", [5, True, None, [65, 66], 1.5])
+def test_nothing_else_is_a_workload(workload: Any) -> None:
+    expected = f"{type(workload).__name__}: a workload is bytes or str"
+    with pytest.raises(TypeError, match=expected):
+        Task("f", workload)
+    with Client("127.0.0.1:1") as client:
+        for call in (client.run, client.background):
+            with pytest.raises(TypeError, match=expected):
+                call("f", workload)
+        with pytest.raises(TypeError, match=expected):
+            client.echo(workload)
+
+
+@pytest.mark.parametrize("names", [(5, ""), (b"f", ""), ("f", 5), (None, "")])
+def test_names_are_text(names: Any) -> None:
+    function, unique = names
+    with pytest.raises(TypeError, match="the names of a function and a unique are str"):
+        Task(function, b"", unique=unique)
