@@ -326,3 +326,30 @@ def test_what_no_packet_can_carry_is_refused_where_it_is_said(server: RunningSer
         with pytest.raises(ValueError, match="the largest workload is"):
             client.submit("f", bytes(128 * 1024 * 1024))
         assert client.echo(b"x") == b"x"
+
+
+def test_a_thread_that_fails_as_it_begins_to_wait_keeps_nobody_from_reading(
+    server: RunningServer, working: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(server.address) as client:
+        results: list[bytes] = []
+        leads = threading.Thread(target=lambda: results.append(client.run("hold", b"x")), daemon=True)
+        leads.start()
+        wait_until(lambda: client._leading, "the first thread waits for the sockets")
+
+        def fail(now: float) -> tuple[bool, bool]:
+            raise OSError("no descriptor is left")
+
+        with monkeypatch.context() as patches:
+            patches.setattr(client, "_flush", fail)
+            with pytest.raises(OSError, match="no descriptor is left"):
+                client.run("echo", b"y")
+
+        follows = threading.Thread(target=lambda: results.append(client.run("hold", b"z")), daemon=True)
+        follows.start()
+        wait_until(lambda: client._followers, "the last one waits too")
+        working.release.set()
+        leads.join(10)
+        follows.join(10)
+        assert not follows.is_alive()
+        assert sorted(results) == [b"x", b"z"]

@@ -130,24 +130,27 @@ class Client(Calls["JobFuture[bytes]"], Functions, Blocking):
         waiter = threading.Lock()
         waiter.acquire()
         watched = step.watched
-        if watched._waiters is None:
-            watched._waiters = []
-        watched._waiters.append(waiter)
-        self._followers[waiter] = None
-        self._open_and_close()
-        self._flush(now)
-        # That may have been all that this thread, or another, waits for.
-        self._wake_waiters()
-        next = self._engine.next_time
-        if any(channel.changed for channel in self._channels.values()) or (
-            next is not None and next < self._wakes_at
-        ):
-            self._wake_leader()
-        self._lock.release()
         try:
-            waiter.acquire(timeout=-1 if step.deadline is None else max(step.deadline - now, 0.0))
+            # What comes next may raise, and a leader must not hand over to one that has gone.
+            self._followers[waiter] = None
+            if watched._waiters is None:
+                watched._waiters = []
+            watched._waiters.append(waiter)
+            self._open_and_close()
+            self._flush(now)
+            # That may have been all that this thread, or another, waits for.
+            self._wake_waiters()
+            next = self._engine.next_time
+            if any(channel.changed for channel in self._channels.values()) or (
+                next is not None and next < self._wakes_at
+            ):
+                self._wake_leader()
+            self._lock.release()
+            try:
+                waiter.acquire(timeout=-1 if step.deadline is None else max(step.deadline - now, 0.0))
+            finally:
+                self._lock.acquire()
         finally:
-            self._lock.acquire()
             self._followers.pop(waiter, None)
             if watched._waiters is not None and waiter in watched._waiters:
                 watched._waiters.remove(waiter)
