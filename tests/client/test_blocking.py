@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -290,17 +291,19 @@ def test_whoever_only_looks_hands_the_reading_on(
 ) -> None:
     with Client(server.address) as client:
         future = client.submit("nobody")
-        turn = client._turn
         looks = threading.current_thread()
 
-        def turn_when_another_follows(deadline: float | None, sending: bool) -> None:
-            if threading.current_thread() is looks:
-                client._lock.release()
-                wait_until(lambda: client._followers, "another thread waits")
-                client._lock.acquire()
-            turn(deadline, sending)
+        class PollWhenAnotherFollows:
+            def __init__(self, poll: select.poll) -> None:
+                self.register, self.modify, self.unregister = poll.register, poll.modify, poll.unregister
+                self._poll = poll
 
-        monkeypatch.setattr(client, "_turn", turn_when_another_follows)
+            def poll(self, milliseconds: int) -> list[tuple[int, int]]:
+                if threading.current_thread() is looks:
+                    wait_until(lambda: client._followers, "another thread waits")
+                return self._poll.poll(milliseconds)
+
+        monkeypatch.setattr(client, "_poll", PollWhenAnotherFollows(client._poll))
         results: list[bytes] = []
         other = threading.Thread(target=lambda: results.append(client.run("reverse", b"ab")))
 

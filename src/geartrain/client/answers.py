@@ -22,7 +22,8 @@ class Answers(Life, ABC):
     """The part of the engine that reads.
 
     JOB_CREATED, ERROR and the answers to questions come in the order in which they were asked for; all else
-    that is told of a job carries its handle.
+    that is told of a job carries its handle. A task or question is taken from its link when what was told of
+    it has been acted on and not before: nothing is lost if a signal's handler raises in between.
     """
 
     # The number of the last connection attempt.
@@ -44,14 +45,17 @@ class Answers(Life, ABC):
             elif type == p.WORK_COMPLETE:
                 # Perl's workers send no NUL before an empty result, and some servers pass that on.
                 handle, _, result = body.partition(b"\0")
-                job = jobs.pop(handle, None)
+                job = jobs.get(handle)
+                if job is None:
+                    continue
                 if isinstance(job, Task):
                     if not job.done:
                         self._complete(job, result, now)
-                elif job is not None:
+                else:
                     for task in job.tasks:
                         if not task.done:
                             self._complete(task, result, now)
+                del jobs[handle]
             elif type == p.WORK_FAIL or type == p.WORK_EXCEPTION:
                 self._failed(link, type, body, now)
             elif type == p.WORK_STATUS or type == p.WORK_DATA or type == p.WORK_WARNING:
@@ -65,7 +69,7 @@ class Answers(Life, ABC):
     def _next_awaited(self, link: Link, type: int) -> Task | Question:
         if not link.awaited or link.awaited[0]._answer != type:
             raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
-        return link.awaited.popleft()
+        return link.awaited[0]
 
     def _created(self, link: Link, handle: bytes, now: float) -> None:
         task = self._next_awaited(link, p.JOB_CREATED)
@@ -79,25 +83,24 @@ class Answers(Life, ABC):
                 job.tasks.append(task)
             else:
                 link.jobs[handle] = Shared([job, task])
-        if task.done:
-            return
-        task._handle = handle
-        task.created_at = now + self._wall_offset
-        task.state = CREATED
-        self._call(task, "on_created")
-        if task.background:
-            self._end(task, CREATED, None, now)
-        elif task._waiters is not None:
-            self._wake(task)
+        if not task.done:
+            task._handle = handle
+            task.created_at = now + self._wall_offset
+            task.state = CREATED
+            self._call(task, "on_created")
+            if task.background:
+                self._end(task, CREATED, None, now)
+            elif task._waiters is not None:
+                self._wake(task)
+        link.awaited.popleft()
 
     def _complete(self, task: Task, result: bytes, now: float) -> None:
         task.result = result
-        self._call(task, "on_complete", result)
         self._end(task, SUCCEEDED, None, now)
 
     def _failed(self, link: Link, type: int, body: bytes, now: float) -> None:
         handle, _, data = body.partition(b"\0")
-        job = link.jobs.pop(handle, None)
+        job = link.jobs.get(handle)
         if job is None:
             return
         for task in job.tasks if isinstance(job, Shared) else [job]:
@@ -111,6 +114,7 @@ class Answers(Life, ABC):
             else:
                 error = JobFailed(handle=text)
             self._retry_or_fail(task, error, now)
+        del link.jobs[handle]
 
     def _retry_or_fail(self, task: Task, error: GeartrainError, now: float) -> None:
         if task.retries >= task.retry_count:
@@ -154,12 +158,12 @@ class Answers(Life, ABC):
             # It answers nothing that was asked, so it says why the connection is about to end.
             link.reason = str(error)
             return
-        item = link.awaited.popleft()
-        if item.done:
-            return
-        if error.code == SHUTDOWN and isinstance(item, Task) and self._place_elsewhere(link, item, now):
-            return
-        self._fail(item, error, now)
+        item = link.awaited[0]
+        if not item.done and not (
+            error.code == SHUTDOWN and isinstance(item, Task) and self._place_elsewhere(link, item, now)
+        ):
+            self._fail(item, error, now)
+        link.awaited.popleft()
 
     def _answered(self, link: Link, type: int, body: bytes) -> None:
         question = self._next_awaited(link, type)
@@ -169,3 +173,4 @@ class Answers(Life, ABC):
             question.done = True
             if question._waiters is not None:
                 self._wake(question)
+        link.awaited.popleft()

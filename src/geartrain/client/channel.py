@@ -26,8 +26,9 @@ class Alarm:
         self._other = -1
 
     def open(self) -> int:
-        """Make it ready; returns the descriptor to wait for."""
-        self.descriptor, self._other = os.pipe()
+        """Make it ready, unless it is; returns the descriptor to wait for."""
+        if self.descriptor is None:
+            self.descriptor, self._other = os.pipe()
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._other, False)
         return self.descriptor
@@ -47,9 +48,10 @@ class Alarm:
     def close(self) -> None:
         """Give the descriptors back."""
         if self.descriptor is not None:
-            os.close(self.descriptor)
+            # In this order: the number may soon be another file's.
+            descriptor, self.descriptor = self.descriptor, None
+            os.close(descriptor)
             os.close(self._other)
-            self.descriptor = None
 
 
 class Channel:

@@ -127,12 +127,11 @@ class Engine(Answers):
 
     def close(self, now: float) -> None:
         """End everything; what was not finished fails with `ClosedError`."""
-        if self.closed:
-            return
         self.closed = True
         for link in self.links:
-            for item in self._take_all(link):
+            for item in _owed(link):
                 self._fail(item, ClosedError(), now)
+            _clear(link)
             if link.state != DOWN:
                 self.unwanted.append(link)
         self.wanted.clear()
@@ -144,8 +143,9 @@ class Engine(Answers):
         for link in self.links:
             link.state = DOWN
             link.channel = None
-            for item in self._take_all(link):
+            for item in _owed(link):
                 self._fail(item, ConnectionLostError(link.name, reason), now)
+            _clear(link)
 
     # What shells tell
 
@@ -176,8 +176,9 @@ class Engine(Answers):
         parts: list[bytes] = []
         size = 0
         while queue and size < CHUNK:
-            item = queue.popleft()
+            item = queue[0]
             if item.done:
+                queue.popleft()
                 continue
             if isinstance(item, Task):
                 # Pinned tasks are for the server's own functions, which have no prefix.
@@ -188,6 +189,7 @@ class Engine(Answers):
             if item._waiters is not None:
                 self._wake(item)
             awaited.append(item)
+            queue.popleft()
             parts.append(packet)
             size += len(packet)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -218,11 +220,16 @@ class Engine(Answers):
             # A result over the limit comes again each time that its job is done, so do it but once more.
             self._drop(link, str(error), now, losses=MAX_LOSSES // 2)
 
-    def lost(self, link: Link, reason: str, now: float, losses: int = 1) -> None:
-        """A connection is gone, or could not be opened. What it owed is placed anew or fails."""
+    def lost(self, link: Link, reason: str, now: float, losses: int = 1, *, blamed: bool = True) -> None:
+        """A connection is gone, or could not be opened. What it owed is placed anew or fails.
+
+        Args:
+            losses: as how many it counts for the tasks that were sent.
+            blamed: whether it may be the server's fault.
+        """
         if link.state == DOWN:
             return
-        if link.state == CONNECTING or not link.welcomed:
+        if blamed and (link.state == CONNECTING or not link.welcomed):
             # A server that takes a connection and ends it without a word is no better than none, unless it
             # is an option that it can't bear.
             first = link.awaited[0] if link.awaited else None
@@ -235,12 +242,11 @@ class Engine(Answers):
         # What the server said last explains more than that the connection ended.
         link.reason = f"{link.reason} ({reason})" if link.state == UP and link.reason else reason
         link.state = DOWN
-        unsent = len(link.queue)
-        items = self._take_all(link)
-        sent = len(items) - unsent
-        for place, item in enumerate(items):
+        items, unsent = _owed(link), set(link.queue)
+        _clear(link)
+        for item in items:
             if not item.done:
-                self._replace(link, item, losses if place < sent else 0, now)
+                self._replace(link, item, 0 if item in unsent else losses, now)
 
     def tick(self, now: float) -> None:
         """Time has passed: end what has run out of it, and probe servers that have been silent."""
@@ -317,21 +323,6 @@ class Engine(Answers):
                 return
         self._place(item, now)
 
-    def _take_all(self, link: Link) -> list[Task | Question]:
-        """Take everything from a link in the order in which it is to be done, what was sent first."""
-        items: list[Task | Question] = []
-        for job in link.jobs.values():
-            if isinstance(job, Shared):
-                items += job.tasks
-            else:
-                items.append(job)
-        items += link.awaited
-        items += link.queue
-        link.jobs.clear()
-        link.awaited.clear()
-        link.queue.clear()
-        return items
-
     def _drop(self, link: Link, reason: str, now: float, losses: int = 1) -> None:
         self.unwanted.append(link)
         self.lost(link, reason, now, losses)
@@ -345,3 +336,23 @@ class Engine(Answers):
                 return link.probed_at + self._probe_timeout
             return link.heard_at + self._probe_interval
         return None
+
+
+def _owed(link: Link) -> list[Task | Question]:
+    """All that a link has, once each, in the order in which it is to be done, what was sent first."""
+    items: list[Task | Question] = []
+    for job in link.jobs.values():
+        if isinstance(job, Shared):
+            items += job.tasks
+        else:
+            items.append(job)
+    items += link.awaited
+    items += link.queue
+    # What a signal's exception caught on its way from one to the next is in both.
+    return list(dict.fromkeys(items))
+
+
+def _clear(link: Link) -> None:
+    link.jobs.clear()
+    link.awaited.clear()
+    link.queue.clear()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import GeartrainError, WaitTimeoutError
 from .group import Group
 from .link import Question
-from .task import FAILED, Task, TaskState
+from .task import FAILED, SUCCEEDED, Task, TaskState
 
 
 class Life:
@@ -42,32 +43,39 @@ class Life:
             self._wake(item)
 
     def _end(self, task: Task, state: TaskState, failure: GeartrainError | None, now: float) -> None:
-        task.state = state
-        task.done = True
         task.finished_at = now + self._wall_offset
         if failure is not None:
             task.failure = failure
-            self._call(task, "on_fail", failure)
-        if task._deadline is not None:
-            self._forget_timer(task)
-        if task._waiters is not None:
-            self._wake(task)
         group = task._group
+        call = None
+        if group is not None and task._callbacks is not None:
+            if failure is not None:
+                call = _callback(task, "on_fail", failure)
+            elif state is SUCCEEDED:
+                call = _callback(task, "on_complete", task.result)
+        # From here to where the group is told nothing else is called, since a signal's handler may raise
+        # after a call: a task has ended for all who wait for it or for none. No group has both of the last.
+        task.state = state
+        task.done = True
         if group is not None:
             group.remaining -= 1
             if group.ended is not None:
                 group.ended.append(task)
-            if group._waiters is not None and (not group.remaining or group.ended is not None):
+            if call is not None:
+                group.calls.append(call)
+            if group._waiters is not None and (call or not group.remaining or group.ended is not None):
                 self._wake(group)
+        if task._deadline is not None:
+            self._forget_timer(task)
+        if task._waiters is not None:
+            self._wake(task)
 
     def _call(self, task: Task, name: str, *args: object) -> None:
         """A callback is due, if the task has it: whoever waits for its set calls it."""
-        callbacks = task._callbacks
-        if callbacks is None or task._group is None:
-            return
-        callback = callbacks.get(name)
+        callback = _callback(task, name, *args)
         if callback is not None:
-            task._group.calls.append((callback, (task, *args)))
+            assert task._group is not None
+            task._group.calls.append(callback)
             if task._group._waiters is not None:
                 self._wake(task._group)
 
@@ -87,8 +95,10 @@ class Life:
     def _expire(self, now: float) -> None:
         """End the tasks whose time is over."""
         while self._timers and self._timers[0][0] <= now:
-            task = heapq.heappop(self._timers)[2]
-            if not task.done:
+            task = self._timers[0][2]
+            if task.done:
+                heapq.heappop(self._timers)
+            else:
                 error = WaitTimeoutError(f"{task.function}: no result within {task.timeout:g} s")
                 self._end(task, TaskState.TIMED_OUT, error, now)
 
@@ -104,3 +114,11 @@ class Life:
         if len(self._timers) > 2 * self._live_timers + 1024:
             self._timers = [timer for timer in self._timers if not timer[2].done]
             heapq.heapify(self._timers)
+
+
+def _callback(task: Task, name: str, *args: object) -> tuple[Callable[..., object], tuple[Any, ...]] | None:
+    """What is to be called, with what, if the task is in a set and has that callback."""
+    if task._callbacks is None or task._group is None:
+        return None
+    callback = task._callbacks.get(name)
+    return None if callback is None else (callback, (task, *args))

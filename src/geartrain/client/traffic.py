@@ -1,0 +1,187 @@
+"""What the blocking shell does with its sockets: opening and closing them, reading and writing."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from .channel import NOTHING, Alarm, Channel, reason_of
+from .engine import Engine
+from .link import CONNECTING, UP
+
+Aside = Generator[tuple[Callable[..., object], tuple[Any, ...]], None, None]
+"""Work that is done with the client's lock held, but for what it yields: a function and its arguments, which
+are called without the lock."""
+
+READ_SIZE: Final = 64 * 1024
+"""Bytes that are read at once at most."""
+STALE_AFTER: Final = 0.05
+"""Seconds without an answer after which a connection is looked at before it is used again."""
+
+_READ: Final = select.POLLIN
+_WRITE: Final = select.POLLOUT
+
+
+class Traffic:
+    """The part of the blocking client that moves bytes."""
+
+    _engine: Engine
+    _poll: select.poll
+    _alarm: Alarm
+    _channels: dict[int, Channel]
+    _now = staticmethod(time.monotonic)
+
+    def _open_and_close(self) -> Aside:
+        """Do what the engine asks for: unwanted connections first, since a link may be in both lists."""
+        engine = self._engine
+        while engine.unwanted or engine.wanted:
+            self._close_unwanted()
+            if engine.wanted:
+                yield from self._open()
+
+    def _close_unwanted(self) -> None:
+        unwanted = self._engine.unwanted
+        while unwanted:
+            channel = unwanted[-1].channel
+            if channel is not None:
+                self._close(channel)
+            unwanted.pop()
+
+    def _open(self) -> Aside:
+        """Begin to connect to the first server that is wanted."""
+        wanted = self._engine.wanted
+        link = wanted[0]
+        attempt = link.attempt
+        channel = Channel(link)
+        try:
+            del wanted[0]
+            link.channel = channel
+            self._poll.register(self._alarm.open(), _READ)
+            # Names are looked up where others can go on meanwhile.
+            yield channel.look_up, ()
+            if link.state != CONNECTING or link.attempt != attempt:
+                return
+            if channel.connect():
+                self._register(channel)
+            else:
+                link.channel = None
+                self._engine.lost(link, channel.reason, self._now())
+        except BaseException:
+            self._doubt(channel)
+            raise
+
+    def _register(self, channel: Channel) -> None:
+        assert channel.socket is not None
+        channel.descriptor = channel.socket.fileno()
+        channel.changed = True
+        self._channels[channel.descriptor] = channel
+        # A connection that is being opened is ready when it can be written to.
+        self._poll.register(
+            channel.descriptor, _READ | _WRITE if channel.blocked else _READ if channel.open else _WRITE
+        )
+
+    def _unregister(self, channel: Channel) -> None:
+        if self._channels.get(channel.descriptor) is channel:
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(channel.descriptor)
+            del self._channels[channel.descriptor]
+
+    def _close(self, channel: Channel) -> None:
+        self._unregister(channel)
+        channel.close()
+        if channel.link.channel is channel:
+            channel.link.channel = None
+
+    def _lose(self, channel: Channel, reason: str, now: float) -> None:
+        self._close(channel)
+        self._engine.lost(channel.link, reason, now)
+
+    def _doubt(self, channel: Channel) -> None:
+        """A signal's handler raised while a channel was used: how much was read or written nobody knows."""
+        self._close(channel)
+        if channel.link.channel is None:
+            self._engine.lost(channel.link, "a signal came in between", self._now(), blamed=False)
+
+    def _ready(self, channel: Channel, event: int, now: float) -> None:
+        try:
+            channel.changed = False
+            if not channel.open:
+                self._opened(channel, now)
+                return
+            if event & _WRITE:
+                self._engine.wrote(channel.link, now)
+                channel.blocked = False
+                self._poll.modify(channel.descriptor, _READ)
+                self._write(channel, now)
+            if event & ~_WRITE and channel.socket is not None:
+                self._read(channel, now)
+        except BaseException:
+            self._doubt(channel)
+            raise
+
+    def _opened(self, channel: Channel, now: float) -> None:
+        """An attempt to connect is over."""
+        self._unregister(channel)
+        if not channel.finish():
+            self._lose(channel, channel.reason, now)
+            return
+        self._register(channel)
+        if channel.open:
+            self._engine.connected(channel.link, now)
+
+    def _read(self, channel: Channel, now: float) -> None:
+        assert channel.socket is not None
+        try:
+            data = channel.socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(channel, reason_of(error), now)
+            return
+        if data:
+            self._engine.received(channel.link, data, now)
+        else:
+            self._lose(channel, "the server closed the connection", now)
+
+    def _flush(self, now: float) -> tuple[bool, bool]:
+        """Write one chunk to each server that has one waiting.
+
+        Says whether anything was written or lost, and whether there is more to write at once.
+        """
+        wrote = more = False
+        for link in self._engine.links:
+            if link.queue and link.state == UP:
+                channel: Channel | None = link.channel
+                if channel is None or channel.blocked:
+                    continue
+                try:
+                    if now - link.heard_at > STALE_AFTER and not link.awaited and not link.jobs:
+                        # Nobody has looked at it for a while: has the server ended it?
+                        self._read(channel, now)
+                        if link.state != UP:
+                            return True, True
+                    self._write(channel, now)
+                except BaseException:
+                    self._doubt(channel)
+                    raise
+                wrote = True
+                more = more or link.state != UP or bool(link.queue and not channel.blocked)
+        return wrote, more
+
+    def _write(self, channel: Channel, now: float) -> None:
+        assert channel.socket is not None
+        data: bytes | memoryview = channel.unsent or self._engine.outgoing(channel.link, now)
+        try:
+            sent = channel.socket.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lose(channel, reason_of(error), now)
+            return
+        channel.unsent = memoryview(data)[sent:] if sent < len(data) else NOTHING
+        if channel.unsent and not channel.blocked:
+            channel.blocked = channel.changed = True
+            self._poll.modify(channel.descriptor, _READ | _WRITE)
