@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvloop
@@ -220,3 +223,29 @@ def test_a_typed_call_may_be_the_first_on_another_loop(server: RunningServer, wo
 
     asyncio.run(scenario_and_close())
     gc.collect()
+
+
+def test_a_client_that_is_closed_while_a_name_is_looked_up_connects_no_more(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, may_go_on = threading.Event(), threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(*arguments: Any, **keywords: Any) -> Any:
+        looks.set()
+        assert may_go_on.wait(10)
+        return real(*arguments, **keywords)
+
+    async def scenario() -> None:
+        client = AsyncClient(f"localhost:{server.port}")
+        call = asyncio.create_task(client.run("echo"))
+        assert await asyncio.to_thread(looks.wait, 10)
+        await client.close()
+        may_go_on.set()
+        with pytest.raises(ClosedError):
+            await call
+        assert not client._channels
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    asyncio.run(scenario())  # which waits for what is looked up on a thread
+    assert server.ask(lambda server: len(server.broker.peers)) == 0

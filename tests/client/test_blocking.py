@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -356,3 +357,33 @@ def test_a_thread_that_fails_as_it_begins_to_wait_keeps_nobody_from_reading(
         follows.join(10)
         assert not follows.is_alive()
         assert sorted(results) == [b"x", b"z"]
+
+
+def test_a_client_that_is_closed_while_a_name_is_looked_up_connects_no_more(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, may_go_on = threading.Event(), threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(*arguments: Any, **keywords: Any) -> Any:
+        looks.set()
+        assert may_go_on.wait(10)
+        return real(*arguments, **keywords)
+
+    client = Client(server.address)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+
+    def run() -> None:
+        with pytest.raises(ClosedError):
+            client.run("echo")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert looks.wait(10)
+    client.close()
+    may_go_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert client._channels == {}
+    assert client._alarm.descriptor is None
+    assert server.ask(lambda server: len(server.broker.peers)) == 0

@@ -133,6 +133,8 @@ class Engine(Answers):
                 self._fail(item, ClosedError(), now)
             _clear(link)
             if link.state != DOWN:
+                # An attempt to connect ends with it too, even while its server's name is looked up.
+                link.state = DOWN
                 self.unwanted.append(link)
         self.wanted.clear()
 
