@@ -36,9 +36,12 @@ from ..wire.text import (
     text_of,
 )
 from .channel import reason_of
+from .numbers import require_seconds
 from .steps import Awaited, Blocking, call, plain_methods
 
 READ_SIZE: Final = 64 * 1024
+LONGEST_TIMEOUT: Final = 24 * 86400.0
+"""Seconds, in milliseconds just about what a socket takes."""
 
 T = TypeVar("T")
 
@@ -227,6 +230,7 @@ class Admin(Commands, Blocking):
         tls: ssl.SSLContext | None = None,
         token: str | None = None,
     ) -> None:
+        require_seconds(timeout)
         self._shell = self
         self._address = reached_with(parse_address(server), tls, token)
         self._timeout = timeout
@@ -283,7 +287,7 @@ class Admin(Commands, Blocking):
 
     def _connect(self) -> socket.socket:
         try:
-            return connect(self._address, self._timeout)
+            return connect(self._address, min(self._timeout, LONGEST_TIMEOUT))
         except OSError as error:
             raise NoServersError({str(self._address): reason_of(error)}) from None
 
@@ -303,6 +307,7 @@ class AsyncAdmin(Commands, Awaited):
         tls: ssl.SSLContext | None = None,
         token: str | None = None,
     ) -> None:
+        require_seconds(timeout)
         self._shell = self
         self._address = reached_with(parse_address(server), tls, token)
         self._timeout = timeout

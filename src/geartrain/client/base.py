@@ -15,6 +15,7 @@ from ..tls import reached_with
 from ..wire.address import parse_address
 from .engine import Engine
 from .link import Link, Question
+from .numbers import require_seconds
 from .steps import Steps, Wait
 from .task import WAITING, Task, TaskState
 
@@ -76,6 +77,7 @@ class BaseClient(ABC, Generic[F]):
             raise ValueError(f"{route!r}: the route is 'failover' or 'unique'")
         if "\0" in prefix:
             raise ValueError(f"{prefix!r}: a prefix holds no NUL")
+        require_seconds(connect_timeout, timeout, probe_interval, probe_timeout)
         self.servers: Sequence[str] = tuple(map(str, addresses))
         """The servers' addresses, in the order in which they are preferred."""
         self._timeout = timeout
@@ -172,7 +174,10 @@ class BaseClient(ABC, Generic[F]):
     def _deadline(self, timeout: float | None) -> float | None:
         if timeout is None:
             timeout = self._timeout
-        return None if timeout is None else self._now() + timeout
+        if timeout is None:
+            return None
+        require_seconds(timeout)
+        return self._now() + timeout
 
     def _passed(self, deadline: float | None) -> bool:
         return deadline is not None and self._now() >= deadline

@@ -171,7 +171,8 @@ class Client(Traffic, Calls["JobFuture[bytes]"], Functions, Blocking):
                 next is not None and next < self._wakes_at
             ):
                 self._wake_leader()
-            yield waiter.acquire, (True, -1 if step.deadline is None else max(step.deadline - now, 0.0))
+            wait = -1 if step.deadline is None else min(max(step.deadline - now, 0.0), LONGEST_SLEEP)
+            yield waiter.acquire, (True, wait)
         finally:
             if waiter in self._followers:
                 del self._followers[waiter]

@@ -224,8 +224,9 @@ class Task:
                 raise ValueError("at: only a background task of normal priority can be put off")
             self.at = max(0, math.ceil(at.timestamp() if isinstance(at, datetime) else at))
             type = p.SUBMIT_JOB_EPOCH
-        if retry_count < 0 or (timeout is not None and timeout < 0):
-            raise ValueError(f"retry_count and timeout are not negative: {retry_count!r}, {timeout!r}")
+        # A time limit of NaN, which is not below 0 either, would put the others out of order.
+        if retry_count < 0 or (timeout is not None and not timeout >= 0):
+            raise ValueError(f"retry_count and timeout are at least 0, not {retry_count!r} and {timeout!r}")
         self._type = type
         self.retry_count = retry_count
         self.timeout = timeout
