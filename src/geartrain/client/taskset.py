@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import NoServersError
@@ -25,7 +26,7 @@ class BaseTaskSet(Generic[X]):
         self._client = client
         self._shell: Any = client
         self._group = Group()
-        self._new: list[Task] = []
+        self._new: deque[Task] = deque()
         self.tasks: list[Task] = []
         """All tasks that were added, in this order."""
 
@@ -69,6 +70,8 @@ class BaseTaskSet(Generic[X]):
 
         Raises:
             NoServersError: a task was given up since no job server could be reached.
+            ClosedError: the client was closed before all tasks were given to it. Those that were not stay
+                new, and another `wait` tries again to submit them.
         """
         deadline = self._client._deadline(timeout)
         bar = Bar(transient=False) if progress else None
@@ -89,9 +92,12 @@ class BaseTaskSet(Generic[X]):
         client, group = self._client, self._group
         looked = False
         while True:
-            if self._new:
-                new, self._new = self._new, []
-                client._submit_all(new)
+            now = client._now()
+            while self._new:
+                # Taken out when it was submitted and not before, so that nothing is forgotten if that raises.
+                if self._new[0].state is NEW:
+                    client._engine.submit(self._new[0], now)
+                self._new.popleft()
             while group.calls:
                 yield Invoke(*group.calls.popleft())
             if self._new:
