@@ -338,6 +338,39 @@ def test_the_end_of_a_job_on_a_lost_connection_says_nothing_about_the_next_ones(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", ["geartrain", "gearmand-c"])
+def test_the_late_end_of_one_job_costs_another_one_nothing(kind: str) -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        late = asyncio.Event()
+        ran: list[str] = []
+
+        @worker.function("slow", timeout=1)
+        async def slow(job: Job) -> None:
+            ran.append(job.handle)
+            if len(ran) == 1:
+                await asyncio.sleep(1.3)  # its time is over by then
+                late.set()
+            else:
+                await asyncio.sleep(0.8)  # longer than the other job, and not too long
+
+        @worker.function("other")
+        async def other(job: Job) -> bytes:
+            await late.wait()
+            await asyncio.sleep(0.3)  # the server's error has come
+            job.status(1, 2)
+            return b"good"
+
+        # Both places are taken, so the server does not give us the job anew before its first end.
+        async with working(worker, 2), AsyncClient(address) as client:
+            waiting = await client.submit("other")
+            await client.background("slow")
+            assert await waiting.result(TIMEOUT) == b"good"
+
+    with SERVERS[kind]() as server:
+        asyncio.run(main(server.address))
+
+
 @pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_last_result_is_sent_to_its_end(

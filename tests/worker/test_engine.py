@@ -44,7 +44,9 @@ def answer(type: int, *args: Argument) -> bytes:
 
 
 ASSIGN = answer(Packet.JOB_ASSIGN_UNIQ, "H:1", "add", "u", "2+3")
+ASSIGN_2 = answer(Packet.JOB_ASSIGN_UNIQ, "H:2", "add", "u", "2+3")
 NO_JOB = answer(Packet.NO_JOB)
+NOT_FOUND = answer(Packet.ERROR, "JOB_NOT_FOUND", "no such job")
 NOOP = answer(Packet.NOOP)
 
 
@@ -232,12 +234,70 @@ def test_a_sleeper_asks_anew_when_its_functions_change(engine: Engine) -> None:
     assert types(engine.announce({**ADD, b"sub": function("sub")})) == [Packet.CAN_DO, Packet.PRE_SLEEP]
 
 
-def test_a_job_that_the_server_took_away_is_not_ours(engine: Engine) -> None:
+def test_a_job_that_the_server_took_away_is_not_ours_and_its_end_is_told_all_the_same(engine: Engine) -> None:
     engine.grab()
     engine.receive(ASSIGN)
-    engine.receive(answer(Packet.ERROR, "JOB_NOT_FOUND", "no such job"))
-    assert engine.disowned
+    engine.receive(NOT_FOUND)
+    assert engine.disowned == {b"H:1"}
+    assert engine.ended(b"H:1")
+    assert not engine.disowned
+
+
+def test_the_end_of_a_job_is_told_once(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN)
+    assert engine.ended(b"H:1")
     assert not engine.ended(b"H:1")
+
+
+def two_in_hand(engine: Engine) -> None:
+    """Jobs H:1 and H:2 run on this connection."""
+    for packet in (ASSIGN, ASSIGN_2):
+        engine.grab()
+        engine.receive(packet)
+
+
+def test_an_error_about_an_end_is_not_taken_for_the_other_job_in_hand(engine: Engine) -> None:
+    two_in_hand(engine)
+    engine.receive(NOT_FOUND)  # of which of them is it?
+    assert engine.ended(b"H:1")
+    engine.receive(NOT_FOUND)
+    assert not engine.disowned
+    assert engine.ended(b"H:2")
+
+
+def test_an_error_behind_the_answer_to_a_probe_is_about_the_job_in_hand(engine: Engine) -> None:
+    two_in_hand(engine)
+    engine.ended(b"H:1")
+    engine.receive(NOT_FOUND)
+    ((type, probe),) = cut(take_reply(engine))
+    assert type == Packet.ECHO_REQ
+    engine.receive(answer(Packet.ECHO_RES, "geartrain") + NOT_FOUND)
+    assert not engine.disowned
+    engine.receive(answer(Packet.ECHO_RES, probe) + NOT_FOUND)
+    assert engine.disowned == {b"H:2"}
+
+
+def test_an_error_behind_the_answer_to_a_grab_is_about_the_job_in_hand(engine: Engine) -> None:
+    two_in_hand(engine)
+    engine.grab()
+    engine.ended(b"H:1")
+    engine.receive(NO_JOB + NOT_FOUND)  # the end was sent behind the grab
+    assert not engine.disowned
+    engine.receive(NOOP)
+    engine.grab()
+    engine.receive(NO_JOB + NOT_FOUND)
+    assert engine.disowned == {b"H:2"}
+
+
+def test_a_job_that_was_taken_away_says_nothing_of_those_that_come(engine: Engine) -> None:
+    engine.grab()
+    engine.receive(ASSIGN + NOT_FOUND)
+    engine.grab()
+    engine.receive(ASSIGN_2)
+    assert engine.disowned == {b"H:1"}
+    engine.grab()
+    engine.receive(ASSIGN)  # it was given to us anew
     assert not engine.disowned
 
 
@@ -246,8 +306,10 @@ def test_an_error_about_the_last_job_is_not_taken_for_the_next_one(engine: Engin
     engine.receive(ASSIGN)
     engine.ended(b"H:1")
     engine.follow()
-    engine.receive(answer(Packet.ERROR, "JOB_NOT_FOUND", "no such job") + ASSIGN)
+    engine.receive(NOT_FOUND + ASSIGN_2)
     assert not engine.disowned
+    engine.receive(NOT_FOUND)
+    assert engine.disowned == {b"H:2"}
 
 
 @pytest.mark.parametrize(

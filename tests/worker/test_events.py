@@ -127,8 +127,9 @@ def test_a_server_that_answers_every_event_with_an_error_ends_the_stream(server:
         end.send(Packet.ERROR, "JOB_NOT_FOUND", "it was too slow")
         while (packet := end.peer.recv()).type == Packet.WORK_DATA:
             pass
-        # No end is sent for a job that is somebody else's.
-        assert packet.type == Packet.GRAB_JOB_ALL
+        # The server refuses it, unless it has meant another job.
+        assert packet.type == Packet.WORK_FAIL
+        end.expect(Packet.GRAB_JOB_ALL)
         end.send(Packet.NO_JOB)
     assert isinstance(catcher.error, JobLostError)
     assert catcher.error.handle == "H:test:1"
@@ -146,7 +147,8 @@ def test_a_stream_waits_for_a_slow_server_and_reads_what_it_says(server: Scripte
         end.send(Packet.ERROR, "JOB_NOT_FOUND", "it was too slow")
         while (packet := end.peer.recv()).type == Packet.WORK_DATA:
             pass
-        assert packet.type == Packet.GRAB_JOB_ALL
+        assert packet.type == Packet.WORK_FAIL
+        end.expect(Packet.GRAB_JOB_ALL)
         end.send(Packet.NO_JOB)
     assert isinstance(catcher.error, JobLostError)
 

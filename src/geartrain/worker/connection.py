@@ -131,16 +131,16 @@ class Connection(Sink):
             self._send_slowly(memoryview(data)[sent:])
 
     def end_events(self, handle: bytes) -> bool:
-        """The handler has returned: no more events of this job. Returns whether the job is still ours.
+        """The handler has returned: no more events of this job. Returns whether its end is to be sent.
 
         Raises:
             ConnectionLostError: the connection broke while the handler ran.
         """
         with self._lock:
-            ours = self.engine.ended(handle)
+            untold = self.engine.ended(handle)
         if self.lost:
             self._lose(self.lost)
-        return ours
+        return untold
 
     def send_end(self, type: int, handle: bytes, body: bytes | None, follow: bytes) -> None:
         """Write the end of a job and, in the same breath, what follows it.
@@ -167,7 +167,7 @@ class Connection(Sink):
                 # Also keeps the server's errors from piling up until it stops reading what we send.
                 if self._readable.poll(0):
                     self.receive_now()
-                if not engine.disowned:
+                if handle not in engine.disowned:
                     self._send_packet(type, handle, body, b"")
                     return
                 reason = "the job server took the job away, its time was over"

@@ -81,8 +81,8 @@ class Engine:
         """What the last bytes that were received have to be answered with."""
         self.running: set[bytes] = set()
         """The handles of the jobs that were assigned and have not ended."""
-        self.disowned = False
-        """Whether the server said of a job in hand that it is not ours: its time was over."""
+        self.disowned: set[bytes] = set()
+        """Those of them that are not ours any more, as the server said: their time was over."""
         self.announced: Mapping[bytes, Function] = {}
         """The functions that the server knows of."""
         self.server = server
@@ -99,6 +99,11 @@ class Engine:
         self._aside = 0
         self._next_aside = 1
         self._grabbed_ahead = False
+        # How many jobs have ended on this connection, and how many of the ends, with all that was said of
+        # their jobs before, the server had read when it answered last.
+        self._ends = 0
+        self._ends_before_grab = 0
+        self._ends_read = 0
 
     # What to write
 
@@ -107,7 +112,8 @@ class Engine:
         self.state = ASLEEP
         self.reply = b""
         self.running = set()
-        self.disowned = False
+        self.disowned = set()
+        self._ends = self._ends_before_grab = self._ends_read = 0
         self.announced = {}
         self._parser = Parser(p.RESPONSE, self._max_packet)
         self._grabbed_ahead = False
@@ -129,6 +135,7 @@ class Engine:
         """Ask for a job."""
         self.state = GRABBING
         self._grabbed_ahead = False
+        self._ends_before_grab = self._ends
         return _GRABS[self._grab]
 
     def follow(self) -> bytes:
@@ -139,6 +146,7 @@ class Engine:
             return _PRE_SLEEP
         self.state = GRABBING
         self._grabbed_ahead = True
+        self._ends_before_grab = self._ends
         return _GRABS[self._grab]
 
     @property
@@ -147,11 +155,16 @@ class Engine:
         return self._grabbed_ahead and self._next_aside == 1
 
     def ended(self, handle: bytes) -> bool:
-        """A job has ended; returns whether it was still ours and the server is to be told."""
-        ours = handle in self.running and not self.disowned
-        self.running.discard(handle)
-        self.disowned = False
-        return ours
+        """A job has ended; returns whether the server is to be told: not if it was told already.
+
+        It is told of the end of a disowned job, too: one too many does no harm, the server refuses it.
+        """
+        if handle not in self.running:
+            return False
+        self.running.remove(handle)
+        self.disowned.discard(handle)
+        self._ends += 1
+        return True
 
     def _differences(self, functions: Mapping[bytes, Function]) -> bytes:
         known = self.announced
@@ -191,7 +204,10 @@ class Engine:
                 assignment = self._assigned(handle, function, b"", b"", workload)
             elif type == p.ERROR:
                 self._error(*arguments(type, body))
-            elif type not in (p.ECHO_RES, p.OPTION_RES):
+            elif type == p.ECHO_RES:
+                if body.isdigit():  # one of `_job_not_found`
+                    self._ends_read = int(body)
+            elif type != p.OPTION_RES:
                 what = "text" if type == p.TEXT else name_of(type)
                 raise ProtocolError(f"this is no job server: it sent a worker {what}")
         return assignment
@@ -203,7 +219,9 @@ class Engine:
             raise ProtocolError("a job was assigned that nobody asked for")
         self.state = AWAKE
         self.running.add(handle)
+        self.disowned.discard(handle)
         self._grab_is_known = True
+        self._ends_read = self._ends_before_grab
         if self._grabbed_ahead:
             self._grabbed_ahead = False
             self._next_aside = 1
@@ -211,6 +229,7 @@ class Engine:
 
     def _no_job(self) -> None:
         self._grab_is_known = True
+        self._ends_read = self._ends_before_grab
         if self._grabbed_ahead:
             self._grabbed_ahead = False
             self._aside = self._next_aside
@@ -225,6 +244,19 @@ class Engine:
             self._grab += 1
             self.reply += _GRABS[self._grab]
             return
-        if code == _JOB_NOT_FOUND and len(self.running) == 1:
-            self.disowned = True
+        if code == _JOB_NOT_FOUND:
+            self._job_not_found()
         _log.warning("error from the job server", server=self.server, code=text_of(code), text=text_of(text))
+
+    def _job_not_found(self) -> None:
+        """Something was said of a job that is not ours any more; the error does not tell of which.
+
+        The server answers in turn. So it is about the only job in hand if the end of every other one had been
+        read before. Else it may be about one of those; if another error comes behind this probe, it is not.
+        """
+        if len(self.running) != 1:
+            return
+        if self._ends_read == self._ends:
+            self.disowned = set(self.running)
+        else:
+            self.reply += request(p.ECHO_REQ, b"%d" % self._ends)

@@ -129,11 +129,11 @@ class Link(asyncio.Protocol, Sink):
         self._transport.write(self.engine.grab())
 
     def end(self, type: int, handle: bytes, body: bytes | None, grab: bool) -> None:
-        """A job has ended: tell the server if it is still ours, and ask for another one."""
+        """A job has ended: tell the server, unless that was done from outside, and ask for another one."""
         if self.lost.done():
             return  # the engine is of another connection now, where the same job may have come again
-        ours = self.engine.ended(handle)
-        parts = [_packet(type, handle, body)] if ours else []
+        untold = self.engine.ended(handle)
+        parts = [_packet(type, handle, body)] if untold else []
         if grab and self.awake:
             parts.append(self.engine.grab())
         self._transport.writelines(parts)
@@ -165,7 +165,7 @@ class Link(asyncio.Protocol, Sink):
             raise JobLostError(f"{engine.server}: {self.lost.result()}", name)
         if handle not in engine.running:
             raise RuntimeError("the job has ended, nothing more can be sent for it")
-        if engine.disowned:
+        if handle in engine.disowned:
             raise JobLostError("the job server took the job away, its time was over", name)
         self._transport.write(_packet(type, handle, body))
 
