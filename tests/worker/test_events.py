@@ -213,6 +213,41 @@ def test_a_job_that_has_ended_takes_no_more_events() -> None:
         client.sync()
 
 
+@pytest.mark.parametrize("returns", ["before", "after"])
+def test_a_handler_may_return_before_and_after_the_server_has_read_the_end_told_from_outside(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, returns: str
+) -> None:
+    monkeypatch.setattr(connection, "FAREWELL_TIMEOUT", 10)
+    worker = Worker(server.address)
+    go_on = threading.Event()
+    watches: list[threading.Thread] = []
+
+    @worker.function("late")
+    def late(job: Job) -> str:
+        watches.append(
+            threading.Thread(target=job.end_from_outside, args=(Packet.WORK_EXCEPTION, b"too late"))
+        )
+        watches[0].start()
+        assert go_on.wait(10)
+        return "all the same"
+
+    with working(worker):
+        end = server.accept()
+        end.greet()
+        end.assign("late")
+        assert end.expect(Packet.WORK_EXCEPTION) == [(b"H:test:1", b"too late")]
+        worker.stop()
+        if returns == "before":
+            go_on.set()
+            watches[0].join(0.2)
+            assert watches[0].is_alive(), "it waits until the server has hung up"
+        assert end.peer.recv_rest() == []
+        end.peer.close()
+        watches[0].join(10)
+        assert not watches[0].is_alive()
+        go_on.set()
+
+
 @pytest.mark.parametrize("kind", ["geartrain", "gearmand-c"])
 def test_a_job_whose_time_is_over_raises_in_its_handler_and_is_done_anew(kind: str) -> None:
     runs: list[BaseException | None] = []

@@ -133,6 +133,8 @@ class Connection(Sink):
     def end_events(self, handle: bytes) -> bool:
         """The handler has returned: no more events of this job. Returns whether its end is to be sent.
 
+        If not it was told from outside, and nothing more can be sent on this connection.
+
         Raises:
             ConnectionLostError: the connection broke while the handler ran.
         """
@@ -179,11 +181,15 @@ class Connection(Sink):
         """Nothing to wait for: `send_event` waits by itself."""
 
     def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
-        """Tell how a job has ended whose handler hangs, from another thread, and hang up."""
-        with contextlib.suppress(ConnectionLostError):
-            if self.end_events(handle):
-                self.send_end(type, handle, body, b"")
-                self.hang_up()
+        """Tell how a job has ended whose handler hangs, from another thread, and then nothing more.
+
+        The socket is the loop's, which may go on at any moment: only the loop closes it, and not before this
+        is done.
+        """
+        with self._lock, contextlib.suppress(ConnectionLostError):
+            if not self.lost and self.engine.ended(handle):
+                self._send_packet(type, handle, body, b"")
+                self._say_farewell()
 
     def _send_packet(self, type: int, handle: bytes, body: bytes | None, follow: bytes) -> None:
         if body is None:
@@ -229,7 +235,12 @@ class Connection(Sink):
         self._socket.close()
 
     def hang_up(self) -> None:
-        """Close when the server has read all that was written.
+        """Close when the server has read all that was written."""
+        self._say_farewell()
+        self._socket.close()
+
+    def _say_farewell(self) -> None:
+        """Write nothing more, and wait until the server has read what was written.
 
         Closing a socket while something unread has arrived on it would destroy what is on its way to the
         server: the result of the last job.
@@ -240,7 +251,6 @@ class Connection(Sink):
             deadline = time.monotonic() + FAREWELL_TIMEOUT
             while self._socket.recv(_CHUNK) and time.monotonic() < deadline:
                 pass
-        self._socket.close()
 
     def _lose(self, reason: str) -> Never:
         self.lost = reason

@@ -159,9 +159,10 @@ class Engine:
 
         It is told of the end of a disowned job, too: one too many does no harm, the server refuses it.
         """
-        if handle not in self.running:
+        try:
+            self.running.remove(handle)  # in one step: a watch may have it ended from another thread
+        except KeyError:
             return False
-        self.running.remove(handle)
         self.disowned.discard(handle)
         self._ends += 1
         return True

@@ -134,10 +134,10 @@ class Loop:
                 self.done += 1
                 handle = assignment.handle
                 try:
-                    if connection.end_events(handle):
-                        connection.send_end(type, handle, body, self._follow(server, until))
-                    else:
-                        connection.send(self._follow(server, until))
+                    if not connection.end_events(handle):
+                        self._grabbing = None
+                        return
+                    connection.send_end(type, handle, body, self._follow(server, until))
                 except ConnectionLostError as error:
                     _log.warning("a job's end could not be told", handle=text_of(handle), reason=str(error))
                     raise

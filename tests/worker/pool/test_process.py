@@ -51,6 +51,10 @@ def hold(job):
     # One bytecode that keeps the interpreter's lock: it asks for signals now and then, not for other threads.
     re.match("(a+)+$", "a" * 64 + "b")
 
+@worker.function("late", time_limit=0.3)
+def late(job):
+    time.sleep(1)
+
 @worker.function("sleep_async", time_limit=0.3)
 async def sleep_async(job):
     await asyncio.sleep(1000)
@@ -198,6 +202,18 @@ def test_jobs_beside_one_that_is_stopped_finish(
             client.run("spin")
         assert int(beside.result(30)) == first
         assert int(client.run("pid")) != first
+
+
+def test_a_handler_that_returns_after_its_limit_does_no_further_harm(
+    tmp_path: Path, server: RunningServer, client: Client
+) -> None:
+    with working(tmp_path, server, "--threads", "2") as work:
+        beside = client.submit("nap", b"2")
+        with pytest.raises(JobException, match="time limit"):
+            client.run("late")
+        beside.result(30)
+        assert work.wait() == 124
+        assert "Traceback" not in work.stderr
 
 
 def test_a_handler_that_keeps_the_interpreters_lock_is_stopped_with_its_process(

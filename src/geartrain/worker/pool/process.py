@@ -150,6 +150,8 @@ class WorkerProcess:
                 code = 128 + stop.number
         if self._failure is not None:
             raise self._failure
+        if self._stuck:
+            code = code or OVERDUE  # also if the handler has returned after all
         if at_once and len(loops) > 1:
             self._leave(code)
         self._deadman.set_for_good(time.monotonic() + options.grace + MARGIN)
