@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -329,10 +331,11 @@ def test_the_end_of_a_job_on_a_lost_connection_says_nothing_about_the_next_ones(
         engine.connected({})
         engine.running.add(b"H:1")
         old = link.Link(engine, {}, None)  # type: ignore[arg-type]
+        attempt = link.Attempt(old, b"H:1")
         old.lose("gone")
         engine.connected({})
         engine.running.add(b"H:1")
-        old.end(Packet.WORK_COMPLETE, b"H:1", b"", grab=False)
+        attempt.end(Packet.WORK_COMPLETE, b"", grab=False)
         assert engine.running == {b"H:1"}
 
     asyncio.run(main())
@@ -369,6 +372,60 @@ def test_the_late_end_of_one_job_costs_another_one_nothing(kind: str) -> None:
 
     with SERVERS[kind]() as server:
         asyncio.run(main(server.address))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_of_two_attempts_at_a_job_only_the_newer_one_is_heard(
+    plain: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lost: list[JobLostError] = []
+    ended = threading.Event()
+
+    def tell(job: Job, attempt: int) -> bytes:
+        try:
+            job.status(attempt, 2)
+        except JobLostError as error:
+            lost.append(error)
+            raise
+        finally:
+            if attempt == 1:
+                ended.set()
+        return b"%d" % attempt
+
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        attempts = itertools.count(1)
+        came_again = threading.Event()
+
+        def slow_plain(job: Job) -> bytes:
+            attempt = next(attempts)
+            if attempt == 1:
+                assert came_again.wait(TIMEOUT)
+            else:
+                came_again.set()
+                assert ended.wait(TIMEOUT)
+                time.sleep(0.2)  # the end of the first attempt, if there is one, is sent
+            return tell(job, attempt)
+
+        async def slow(job: Job) -> bytes:
+            attempt = next(attempts)
+            if attempt == 1:
+                await asyncio.to_thread(came_again.wait, TIMEOUT)
+            else:
+                came_again.set()
+                await asyncio.to_thread(ended.wait, TIMEOUT)
+                await asyncio.sleep(0.2)
+            return tell(job, attempt)
+
+        worker.register("slow", slow_plain if plain else slow, timeout=1)
+        async with working(worker), AsyncClient(address) as client:
+            future = await client.submit("slow")
+            assert await future.result(TIMEOUT) == b"2"
+            assert [error.handle for error in lost] == [future.handle]
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+    assert "raised an exception" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -22,7 +22,7 @@ from .functions import Table
 from .hooks import Hooks
 from .job import Job
 from .limits import Watch, watched
-from .link import Link
+from .link import Attempt, Link
 from .outcome import outcome_of_coroutine
 from .servers import COMPLAINT_INTERVAL
 
@@ -135,9 +135,9 @@ class CoroutineLoop:
 
     # What the links tell
 
-    def assigned(self, link: Link, assignment: Assignment) -> None:
+    def assigned(self, attempt: Attempt, assignment: Assignment) -> None:
         """A job has come: do it beside the others."""
-        task = asyncio.get_running_loop().create_task(self._do(link, assignment))
+        task = asyncio.get_running_loop().create_task(self._do(attempt, assignment))
         self._jobs.add(task)
         task.add_done_callback(self._ended)
 
@@ -149,14 +149,15 @@ class CoroutineLoop:
 
     # One job
 
-    async def _do(self, link: Link, assignment: Assignment) -> None:
+    async def _do(self, attempt: Attempt, assignment: Assignment) -> None:
         handle, name, unique, reducer, workload = assignment
+        link = attempt.link
         function = link.engine.announced.get(name)
         if function is None:
             _log.error("a job of a function that was not announced", function=text_of(name))
-            link.end(p.WORK_FAIL, handle, None, False)
+            attempt.end(p.WORK_FAIL, None, False)
             return
-        job = Job(function.name, workload, handle, unique, reducer, link)
+        job = Job(function.name, workload, handle, unique, reducer, attempt)
         with watched(self._watch, function, job):
             type, body = await outcome_of_coroutine(function, job, self._hooks, self._threads)
         self.done += 1
@@ -164,7 +165,7 @@ class CoroutineLoop:
         grab = link.table is self._functions.table and self._may_replace(link)
         if link.lost.done():
             _log.warning("a job's end could not be told", handle=job.handle, reason=link.lost.result())
-        link.end(type, handle, body, grab)
+        attempt.end(type, body, grab)
 
     def _may_replace(self, link: Link) -> bool:
         """Whether a job that has ended on this link makes room for another one from there."""

@@ -32,17 +32,17 @@ _NOT_OPEN: Final = asyncio.Transport()
 class Owner(Protocol):
     """Who is told of what happens on a link."""
 
-    def assigned(self, link: Link, assignment: Assignment) -> None:
-        """A job has come."""
+    def assigned(self, attempt: Attempt, assignment: Assignment) -> None:
+        """A job has come, to be ended with `attempt.end`."""
 
     def answered(self, link: Link) -> None:
         """The server has said something; a grab may have been answered."""
 
 
-class Link(asyncio.Protocol, Sink):
+class Link(asyncio.Protocol):
     """A connection; it is of no use any more as soon as `lost` is done, which holds the reason.
 
-    It belongs to its event loop; `send_event` may be called from any thread while a handler runs.
+    It belongs to its event loop, `loop`, which runs in `thread`.
     """
 
     def __init__(self, engine: Engine, table: Mapping[bytes, Function], owner: Owner) -> None:
@@ -50,10 +50,12 @@ class Link(asyncio.Protocol, Sink):
         self.table = table
         """The functions that the server was told of."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.attempts: dict[bytes, Attempt] = {}
+        """The jobs in hand by their handles: of each the newest attempt."""
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
+        self.transport: asyncio.Transport = _NOT_OPEN
         self._owner = owner
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._transport: asyncio.Transport = _NOT_OPEN
         self._heard = False
         self._probed = False
         self._check: asyncio.TimerHandle | None = None
@@ -65,13 +67,13 @@ class Link(asyncio.Protocol, Sink):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the server."""
         # Those of uvloop are transports by what they can do, not by their class.
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         connected = transport.get_extra_info("socket")
         if connected.family != socket.AF_UNIX:
             tune(connected)
         self._probed = True  # the greeting ends with a probe
-        self._check = self._loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
-        self._transport.write(self.engine.connected(self.table))
+        self._check = self.loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
+        self.transport.write(self.engine.connected(self.table))
 
     def data_received(self, data: bytes) -> None:
         """Act on what the server says."""
@@ -84,9 +86,9 @@ class Link(asyncio.Protocol, Sink):
             return
         if engine.reply:
             reply, engine.reply = engine.reply, b""
-            self._transport.write(reply)
+            self.transport.write(reply)
         if assignment is not None:
-            self._owner.assigned(self, assignment)
+            self._owner.assigned(Attempt(self, assignment.handle), assignment)
         self._owner.answered(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -116,80 +118,23 @@ class Link(asyncio.Protocol, Sink):
     @property
     def _is_open(self) -> bool:
         """Not while it is being opened, when the engine may be as another connection left it."""
-        return self._transport is not _NOT_OPEN and not self.lost.done()
+        return self.transport is not _NOT_OPEN and not self.lost.done()
 
     def announce(self, table: Mapping[bytes, Function]) -> None:
         """Tell the server which functions have changed. Not while a grab is out."""
         self.table = table
         if self._is_open and (changes := self.engine.announce(table)):
-            self._transport.write(changes)
+            self.transport.write(changes)
 
     def grab(self) -> None:
         """Ask for a job."""
-        self._transport.write(self.engine.grab())
-
-    def end(self, type: int, handle: bytes, body: bytes | None, grab: bool) -> None:
-        """A job has ended: tell the server, unless that was done from outside, and ask for another one."""
-        if self.lost.done():
-            return  # the engine is of another connection now, where the same job may have come again
-        untold = self.engine.ended(handle)
-        parts = [_packet(type, handle, body)] if untold else []
-        if grab and self.awake:
-            parts.append(self.engine.grab())
-        self._transport.writelines(parts)
-
-    def send_event(self, type: int, handle: bytes, body: bytes) -> None:
-        """Write an event of a running job. From another thread this waits while the server is slow to read.
-
-        Raises:
-            JobLostError: the job is not ours any more.
-            RuntimeError: the job has ended.
-            BufferError: a coroutine sends faster than the server reads, and does not `await job.drain()`.
-        """
-        if threading.get_ident() == self._thread:
-            self._send_event(type, handle, body)
-            if self._transport.get_write_buffer_size() > BACKLOG:
-                raise BufferError("the server is slow to read: await job.drain() between the parts")
-        else:
-
-            async def send() -> None:
-                self._send_event(type, handle, body)
-                await self.drain()
-
-            asyncio.run_coroutine_threadsafe(send(), self._loop).result()
-
-    def _send_event(self, type: int, handle: bytes, body: bytes) -> None:
-        engine = self.engine
-        name = text_of(handle)
-        if self.lost.done():
-            raise JobLostError(f"{engine.server}: {self.lost.result()}", name)
-        if handle not in engine.running:
-            raise RuntimeError("the job has ended, nothing more can be sent for it")
-        if handle in engine.disowned:
-            raise JobLostError("the job server took the job away, its time was over", name)
-        self._transport.write(_packet(type, handle, body))
+        self.transport.write(self.engine.grab())
 
     async def drain(self) -> None:
         """Wait until the server has taken most of what was sent."""
         if self._room.is_set() or self.lost.done():
             return
         await self._room.wait()
-
-    def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
-        """Tell how a job has ended while the event loop hangs; from another thread, and then nothing more.
-
-        Nothing is told if a part of another packet still waits to be written, and nothing over TLS, which
-        only the event loop can write.
-        """
-        if self.lost.done() or self._transport.get_write_buffer_size():
-            return
-        if self._transport.get_extra_info("ssl_object") is not None or not self.engine.ended(handle):
-            return
-        with contextlib.suppress(OSError):
-            descriptor = self._transport.get_extra_info("socket").fileno()
-            with socket.socket(fileno=socket.dup(descriptor)) as own:
-                own.settimeout(ANSWER_TIMEOUT)
-                own.sendall(_packet(type, handle, body))
 
     # The end
 
@@ -200,23 +145,23 @@ class Link(asyncio.Protocol, Sink):
         if not self.lost.done():
             self.lost.set_result(reason)
             self._room.set()
-            if self._transport is not _NOT_OPEN:
-                self._transport.abort()
+            if self.transport is not _NOT_OPEN:
+                self.transport.abort()
 
     async def hang_up(self) -> None:
         """Close when the server has read all that was written, or stops reading."""
         if self.lost.done():
             return
         with contextlib.suppress(OSError, RuntimeError):
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
             else:
-                self._transport.close()  # TLS: it writes what is left all the same
+                self.transport.close()  # TLS: it writes what is left all the same
         left = math.inf
-        while not self.lost.done() and (size := self._transport.get_write_buffer_size()) < left:
+        while not self.lost.done() and (size := self.transport.get_write_buffer_size()) < left:
             left = size or -1
             # What TLS has encrypted already is not in that size; asyncio bounds its farewell by itself.
-            patience = FAREWELL_TIMEOUT if self._transport.can_write_eof() else TLS_FAREWELL_TIMEOUT
+            patience = FAREWELL_TIMEOUT if self.transport.can_write_eof() else TLS_FAREWELL_TIMEOUT
             await asyncio.wait([self.lost], timeout=patience)
         self.lose("closed")
 
@@ -224,13 +169,99 @@ class Link(asyncio.Protocol, Sink):
         """Notice a server that has stopped answering."""
         if self._heard:
             self._heard = self._probed = False
-            self._check = self._loop.call_later(PROBE_INTERVAL, self._check_on_it)
+            self._check = self.loop.call_later(PROBE_INTERVAL, self._check_on_it)
         elif self._probed:
             self.lose(f"no answer for {ANSWER_TIMEOUT:g} seconds")
         else:
             self._probed = True
-            self._transport.write(PROBE)
-            self._check = self._loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
+            self.transport.write(PROBE)
+            self._check = self.loop.call_later(ANSWER_TIMEOUT, self._check_on_it)
+
+
+class Attempt(Sink):
+    """A job in hand on a link: where the events of its handler go, and its end.
+
+    The server may give us the same job anew while its handler still runs, when its time was over. What the
+    older attempt says would be taken for the newer one's, so it says nothing more.
+    """
+
+    def __init__(self, link: Link, handle: bytes) -> None:
+        self.link = link
+        self._handle = handle
+        self._ended = False
+        link.attempts[handle] = self
+
+    @property
+    def _is_newest(self) -> bool:
+        return self.link.attempts.get(self._handle) is self
+
+    def end(self, type: int, body: bytes | None, grab: bool) -> None:
+        """The job has ended: tell the server, unless that was done from outside, and ask for another one."""
+        link = self.link
+        if link.lost.done():
+            return  # the engine is of another connection now, where the same job may have come again
+        self._ended = True
+        parts = []
+        if self._is_newest:
+            del link.attempts[self._handle]
+            if link.engine.ended(self._handle):
+                parts.append(_packet(type, self._handle, body))
+        if grab and link.awake:
+            parts.append(link.engine.grab())
+        link.transport.writelines(parts)
+
+    def send_event(self, type: int, handle: bytes, body: bytes) -> None:
+        """Write an event of a running job. From another thread this waits while the server is slow to read.
+
+        Raises:
+            JobLostError: the job is not ours any more, or this attempt at it is not.
+            RuntimeError: the job has ended.
+            BufferError: a coroutine sends faster than the server reads, and does not `await job.drain()`.
+        """
+        link = self.link
+        if threading.get_ident() == link.thread:
+            self._send_event(type, body)
+            if link.transport.get_write_buffer_size() > BACKLOG:
+                raise BufferError("the server is slow to read: await job.drain() between the parts")
+        else:
+
+            async def send() -> None:
+                self._send_event(type, body)
+                await self.drain()
+
+            asyncio.run_coroutine_threadsafe(send(), link.loop).result()
+
+    def _send_event(self, type: int, body: bytes) -> None:
+        link = self.link
+        name = text_of(self._handle)
+        if link.lost.done():
+            raise JobLostError(f"{link.engine.server}: {link.lost.result()}", name)
+        if self._ended:
+            raise RuntimeError("the job has ended, nothing more can be sent for it")
+        if not self._is_newest or self._handle in link.engine.disowned:
+            raise JobLostError("the job server took the job away, its time was over", name)
+        link.transport.write(_packet(type, self._handle, body))
+
+    async def drain(self) -> None:
+        """Wait until the server has taken most of what was sent."""
+        await self.link.drain()
+
+    def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
+        """Tell how a job has ended while the event loop hangs; from another thread, and then nothing more.
+
+        Nothing is told if a part of another packet still waits to be written, and nothing over TLS, which
+        only the event loop can write.
+        """
+        link = self.link
+        if link.lost.done() or link.transport.get_write_buffer_size() or not self._is_newest:
+            return
+        if link.transport.get_extra_info("ssl_object") is not None or not link.engine.ended(self._handle):
+            return
+        with contextlib.suppress(OSError):
+            descriptor = link.transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=socket.dup(descriptor)) as own:
+                own.settimeout(ANSWER_TIMEOUT)
+                own.sendall(_packet(type, self._handle, body))
 
 
 def _packet(type: int, handle: bytes, body: bytes | None) -> bytes:
