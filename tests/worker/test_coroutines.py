@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import ssl
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,13 +20,11 @@ from geartrain import (
     JobLostError,
     TimeLimitError,
     Worker,
-    current_job,
     tls_context,
 )
 from geartrain.wire.address import Address
 from geartrain.worker import dial, link
 from geartrain.worker.coroutines import CoroutineLoop
-from geartrain.worker.engine import Engine
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS, geartrain
 from tests.server.running import RunningServer
@@ -101,34 +97,6 @@ def test_no_more_jobs_are_taken_than_can_be_done_at_a_time() -> None:
             for future in [await client.submit("count") for _ in range(60)]:
                 await future.result(TIMEOUT)
         assert most == 3
-
-    with RunningServer() as server:
-        asyncio.run(main(f"127.0.0.1:{server.port}"))
-
-
-def test_a_plain_function_blocks_no_coroutine() -> None:
-    async def main(address: str) -> None:
-        worker = Worker(address)
-        gate = threading.Event()
-
-        @worker.function("wait")
-        def wait(job: Job) -> str:
-            job.status(1, 2)
-            job.data(b"from a thread")
-            assert gate.wait(TIMEOUT)
-            assert current_job() is job
-            return threading.current_thread().name
-
-        @worker.function("open")
-        async def open_gate(job: Job) -> None:
-            assert current_job() is job
-            gate.set()
-
-        async with working(worker), AsyncClient(address) as client:
-            waiting = await client.submit("wait")
-            await client.run("open", timeout=TIMEOUT)
-            result = await waiting.result(TIMEOUT)
-            assert threading.current_thread().name.encode() not in result
 
     with RunningServer() as server:
         asyncio.run(main(f"127.0.0.1:{server.port}"))
@@ -323,111 +291,6 @@ def test_concurrency_and_max_jobs_are_checked() -> None:
         asyncio.run(worker.run_async(1, -1))
 
 
-def test_the_end_of_a_job_on_a_lost_connection_says_nothing_about_the_next_ones() -> None:
-    """The server gives it to us again, under the same handle, when we have connected anew."""
-
-    async def main() -> None:
-        engine = Engine("server:4730")
-        engine.connected({})
-        engine.running.add(b"H:1")
-        old = link.Link(engine, {}, None)  # type: ignore[arg-type]
-        attempt = link.Attempt(old, b"H:1")
-        old.lose("gone")
-        engine.connected({})
-        engine.running.add(b"H:1")
-        attempt.end(Packet.WORK_COMPLETE, b"", grab=False)
-        assert engine.running == {b"H:1"}
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("kind", ["geartrain", "gearmand-c"])
-def test_the_late_end_of_one_job_costs_another_one_nothing(kind: str) -> None:
-    async def main(address: str) -> None:
-        worker = Worker(address)
-        late = asyncio.Event()
-        ran: list[str] = []
-
-        @worker.function("slow", timeout=1)
-        async def slow(job: Job) -> None:
-            ran.append(job.handle)
-            if len(ran) == 1:
-                await asyncio.sleep(1.3)  # its time is over by then
-                late.set()
-            else:
-                await asyncio.sleep(0.8)  # longer than the other job, and not too long
-
-        @worker.function("other")
-        async def other(job: Job) -> bytes:
-            await late.wait()
-            await asyncio.sleep(0.3)  # the server's error has come
-            job.status(1, 2)
-            return b"good"
-
-        # Both places are taken, so the server does not give us the job anew before its first end.
-        async with working(worker, 2), AsyncClient(address) as client:
-            waiting = await client.submit("other")
-            await client.background("slow")
-            assert await waiting.result(TIMEOUT) == b"good"
-
-    with SERVERS[kind]() as server:
-        asyncio.run(main(server.address))
-
-
-@pytest.mark.parametrize("plain", [False, True])
-def test_of_two_attempts_at_a_job_only_the_newer_one_is_heard(
-    plain: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
-    lost: list[JobLostError] = []
-    ended = threading.Event()
-
-    def tell(job: Job, attempt: int) -> bytes:
-        try:
-            job.status(attempt, 2)
-        except JobLostError as error:
-            lost.append(error)
-            raise
-        finally:
-            if attempt == 1:
-                ended.set()
-        return b"%d" % attempt
-
-    async def main(address: str) -> None:
-        worker = Worker(address)
-        attempts = itertools.count(1)
-        came_again = threading.Event()
-
-        def slow_plain(job: Job) -> bytes:
-            attempt = next(attempts)
-            if attempt == 1:
-                assert came_again.wait(TIMEOUT)
-            else:
-                came_again.set()
-                assert ended.wait(TIMEOUT)
-                time.sleep(0.2)  # the end of the first attempt, if there is one, is sent
-            return tell(job, attempt)
-
-        async def slow(job: Job) -> bytes:
-            attempt = next(attempts)
-            if attempt == 1:
-                await asyncio.to_thread(came_again.wait, TIMEOUT)
-            else:
-                came_again.set()
-                await asyncio.to_thread(ended.wait, TIMEOUT)
-                await asyncio.sleep(0.2)
-            return tell(job, attempt)
-
-        worker.register("slow", slow_plain if plain else slow, timeout=1)
-        async with working(worker), AsyncClient(address) as client:
-            future = await client.submit("slow")
-            assert await future.result(TIMEOUT) == b"2"
-            assert [error.handle for error in lost] == [future.handle]
-
-    with RunningServer() as server:
-        asyncio.run(main(f"127.0.0.1:{server.port}"))
-    assert "raised an exception" not in capfd.readouterr().err
-
-
 @pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_last_result_is_sent_to_its_end(
@@ -486,20 +349,32 @@ def test_handshakes_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPat
         asyncio.run(main(server.address))
 
 
-def test_as_many_plain_functions_run_at_a_time_as_jobs_are_taken() -> None:
-    async def main(address: str) -> None:
-        worker = Worker(address)
-        together = threading.Barrier(60)
+def test_no_more_jobs_are_asked_for_than_max_jobs_of_all_servers_together() -> None:
+    def serve(one: ScriptedServer, other: ScriptedServer, gate: threading.Event) -> None:
+        ends = {}
+        for server in (one, other):
+            ends[server] = server.accept()
+            ends[server].greet()
+        ends[one].assign("hold", handle="H:one:1")
+        ends[other].send(Packet.NOOP)
+        ends[other].expect(Packet.GRAB_JOB_ALL)
+        gate.set()
+        ends[one].expect(Packet.WORK_COMPLETE)
+        ends[other].send(Packet.JOB_ASSIGN_UNIQ, "H:other:1", "hold", "", "")
+        ends[other].expect(Packet.WORK_COMPLETE)
+        assert ends[one].peer.recv_rest() == []
 
-        @worker.function("meet")
-        def meet(job: Job) -> bytes:
-            together.wait(TIMEOUT)
-            assert current_job() is job
-            return b"met"
+    async def main(one: ScriptedServer, other: ScriptedServer) -> None:
+        worker = Worker([one.address, other.address])
+        gate = threading.Event()
 
-        async with working(worker, 60), AsyncClient(address) as client:
-            runs = [client.run("meet", timeout=TIMEOUT) for _ in range(60)]
-            assert await asyncio.gather(*runs) == [b"met"] * 60
+        @worker.function("hold")
+        async def hold(job: Job) -> None:
+            await asyncio.to_thread(gate.wait, TIMEOUT)
 
-    with RunningServer() as server:
-        asyncio.run(main(server.address))
+        serving = asyncio.create_task(asyncio.to_thread(serve, one, other, gate))
+        assert await asyncio.wait_for(worker.run_async(max_jobs=2), TIMEOUT) == 2
+        await serving
+
+    with ScriptedServer() as one, ScriptedServer() as other:
+        asyncio.run(main(one, other))

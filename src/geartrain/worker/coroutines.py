@@ -7,8 +7,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 import structlog
 
@@ -25,9 +23,7 @@ from .limits import Watch, watched
 from .link import Attempt, Link
 from .outcome import outcome_of_coroutine
 from .servers import COMPLAINT_INTERVAL
-
-OVERDUE: Final = 32
-"""Threads beyond the concurrency, for handlers that go on after their time limit."""
+from .threads import Threads
 
 _log = structlog.get_logger("geartrain.worker")
 
@@ -57,9 +53,8 @@ class CoroutineLoop:
         self._watch = watch
         self._concurrency = concurrency
         self._max_jobs = max_jobs
-        # For plain functions: a job that was taken must not wait for a thread, also when some of them are
-        # still busy with jobs whose time is over.
-        self._threads = ThreadPoolExecutor(concurrency + OVERDUE, "geartrain job")
+        # For plain functions: a job that was taken must not wait for a thread.
+        self._threads = Threads(concurrency, self._turn)
         self._links: set[Link] = set()
         # The links that may have a job for us, the one whose turn it is first.
         self._awake: deque[Link] = deque()
@@ -105,7 +100,7 @@ class CoroutineLoop:
             for link in list(self._links):
                 link.lose("closed")
             await asyncio.gather(*keepers, *self._jobs, return_exceptions=True)
-            self._threads.shutdown(wait=False)
+            self._threads.close()
         return self.done
 
     def _turn(self) -> None:
@@ -125,13 +120,14 @@ class CoroutineLoop:
     def _may_grab(self) -> bool:
         while self._awake and not self._awake[0].awake:
             self._awake.popleft()
-        return bool(self._awake) and self._has_room
+        return bool(self._awake) and self._has_room(len(self._jobs))
 
-    @property
-    def _has_room(self) -> bool:
+    def _has_room(self, jobs: int) -> bool:
+        """Whether one more may be asked for beside so many jobs in hand."""
         grabs = sum(link.grabbing for link in self._links)
-        room = min(self._concurrency, self._max_jobs - self.done)
-        return not self._stopping and len(self._jobs) + grabs < room
+        # Nobody knows before whether the next job needs a thread.
+        room = min(self._concurrency - self._threads.lacking, self._max_jobs - self.done)
+        return not self._stopping and jobs + grabs < room
 
     # What the links tell
 
@@ -159,7 +155,7 @@ class CoroutineLoop:
             return
         job = Job(function.name, workload, handle, unique, reducer, attempt)
         with watched(self._watch, function, job):
-            type, body = await outcome_of_coroutine(function, job, self._hooks, self._threads)
+            type, body = await outcome_of_coroutine(function, job, self._hooks, self._threads.run)
         self.done += 1
         # The grab that goes out with it takes the place of this job.
         grab = link.table is self._functions.table and self._may_replace(link)
@@ -169,9 +165,7 @@ class CoroutineLoop:
 
     def _may_replace(self, link: Link) -> bool:
         """Whether a job that has ended on this link makes room for another one from there."""
-        if self._stopping or self.done + len(self._jobs) > self._max_jobs:
-            return False
-        if self._awake and self._awake[0] is link:
+        if self._awake and self._awake[0] is link and self._has_room(len(self._jobs) - 1):
             self._awake.popleft()
             return True
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from functools import partial
 from types import TracebackType
@@ -22,6 +21,8 @@ _log = structlog.get_logger("geartrain.worker")
 
 Outcome = tuple[int, bytes | None]
 """A packet type, and what follows the handle in its body (None: the handle stands alone)."""
+InThread = Callable[[Callable[[], object]], Awaitable[object]]
+"""Calls something on another thread."""
 
 _current: ContextVar[Job | None] = ContextVar("geartrain_job", default=None)
 # What a handler may raise and its job ends with. Others, such as KeyboardInterrupt, end the worker.
@@ -70,17 +71,17 @@ def outcome_of(
 
 
 async def outcome_of_coroutine(
-    function: Function, job: Job, hooks: Hooks, threads: Executor | None = None
+    function: Function, job: Job, hooks: Hooks, in_thread: InThread = asyncio.to_thread
 ) -> Outcome:
-    """Like `outcome_of`, on an event loop, as one of many; a plain function has a thread of its own.
+    """Like `outcome_of`, on an event loop, as one of many; a plain function is called `in_thread`.
 
-    The thread is one of `threads`, or of the event loop's default executor. Being cancelled is no outcome.
+    Being cancelled is no outcome.
     """
     ended_with: BaseException | None = None
     _current.set(job)  # in the context of this job's own task
     try:
         hooks.begin(job)
-        outcome = _returned(function, await within(function.time_limit, _called(function, job, threads)))
+        outcome = _returned(function, await within(function.time_limit, _called(function, job, in_thread)))
     except _ENDINGS as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -91,13 +92,13 @@ async def outcome_of_coroutine(
     return outcome
 
 
-async def _called(function: Function, job: Job, threads: Executor | None) -> object:
+async def _called(function: Function, job: Job, in_thread: InThread) -> object:
     if function.is_coroutine:
         result: object = function.handler(job)
     else:
         # What `current_job` finds goes along.
         run = partial(copy_context().run, function.handler, job)
-        result = await asyncio.get_running_loop().run_in_executor(threads, run)
+        result = await in_thread(run)
     return await result if isinstance(result, Awaitable) else result
 
 

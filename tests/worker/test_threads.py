@@ -1,0 +1,90 @@
+"""Plain functions beside coroutines: each has a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from geartrain import AsyncClient, Job, JobException, Worker, current_job
+from geartrain.worker.threads import SPARE
+from tests.server.running import RunningServer
+
+from .test_coroutines import TIMEOUT, working
+
+
+def test_a_plain_function_blocks_no_coroutine() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        gate = threading.Event()
+
+        @worker.function("wait")
+        def wait(job: Job) -> str:
+            job.status(1, 2)
+            job.data(b"from a thread")
+            assert gate.wait(TIMEOUT)
+            assert current_job() is job
+            return threading.current_thread().name
+
+        @worker.function("open")
+        async def open_gate(job: Job) -> None:
+            assert current_job() is job
+            gate.set()
+
+        async with working(worker), AsyncClient(address) as client:
+            waiting = await client.submit("wait")
+            await client.run("open", timeout=TIMEOUT)
+            result = await waiting.result(TIMEOUT)
+            assert threading.current_thread().name.encode() not in result
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_as_many_plain_functions_run_at_a_time_as_jobs_are_taken() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        together = threading.Barrier(60)
+
+        @worker.function("meet")
+        def meet(job: Job) -> bytes:
+            together.wait(TIMEOUT)
+            assert current_job() is job
+            return b"met"
+
+        async with working(worker, 60), AsyncClient(address) as client:
+            runs = [client.run("meet", timeout=TIMEOUT) for _ in range(60)]
+            assert await asyncio.gather(*runs) == [b"met"] * 60
+
+    with RunningServer() as server:
+        asyncio.run(main(server.address))
+
+
+def test_no_job_is_taken_that_would_wait_for_a_thread() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        gate = threading.Event()
+
+        @worker.function("stuck", time_limit=0.01)
+        def stuck(job: Job) -> None:
+            gate.wait(TIMEOUT)
+
+        @worker.function("plain")
+        def plain(job: Job) -> bytes:
+            return b"done"
+
+        async with working(worker, 1), AsyncClient(address) as client:
+            try:
+                for _ in range(SPARE + 1):
+                    with pytest.raises(JobException, match="time limit"):
+                        await client.run("stuck", timeout=TIMEOUT)
+                waiting = await client.submit("plain")
+                await asyncio.sleep(0.2)
+                assert not (await client.status(waiting.handle)).running
+            finally:
+                gate.set()
+            assert await waiting.result(TIMEOUT) == b"done"
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
