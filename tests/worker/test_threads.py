@@ -61,6 +61,18 @@ def test_as_many_plain_functions_run_at_a_time_as_jobs_are_taken() -> None:
         asyncio.run(main(server.address))
 
 
+def test_a_stop_iteration_of_a_plain_function_ends_its_job() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        worker.register("first", lambda job: next(iter(())))
+        async with working(worker), AsyncClient(address) as client:
+            with pytest.raises(JobException, match="StopIteration"):
+                await client.run("first", timeout=TIMEOUT)
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
 def test_no_job_is_taken_that_would_wait_for_a_thread() -> None:
     async def main(address: str) -> None:
         worker = Worker(address)

@@ -97,9 +97,17 @@ async def _called(function: Function, job: Job, in_thread: InThread) -> object:
         result: object = function.handler(job)
     else:
         # What `current_job` finds goes along.
-        run = partial(copy_context().run, function.handler, job)
+        run = partial(copy_context().run, _called_plainly, function, job)
         result = await in_thread(run)
     return await result if isinstance(result, Awaitable) else result
+
+
+def _called_plainly(function: Function, job: Job) -> object:
+    try:
+        return function.handler(job)
+    except StopIteration as error:
+        # No future of asyncio takes one, and whoever waits for it would wait for ever.
+        raise RuntimeError("the handler raised StopIteration") from error
 
 
 async def within(seconds: float | None, awaitable: Awaitable[object]) -> object:
