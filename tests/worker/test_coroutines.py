@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -157,6 +158,22 @@ def test_stopping_lets_the_jobs_in_hand_finish() -> None:
 
     with RunningServer() as server:
         asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+def test_it_stops_also_amid_a_handshake() -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            worker = Worker(f"127.0.0.1:{port}", tls=ssl.create_default_context())
+            worker.register("f", lambda job: b"")
+            task = asyncio.create_task(worker.run_async())
+            connected, _ = await asyncio.to_thread(silent.accept)
+            with connected:
+                await asyncio.to_thread(connected.recv, 1)  # the handshake has begun
+                worker.stop()
+                assert await asyncio.wait_for(task, TIMEOUT) == 0
+
+    asyncio.run(main())
 
 
 def test_functions_may_come_and_go_while_it_runs() -> None:

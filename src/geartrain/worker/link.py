@@ -150,7 +150,8 @@ class Link(asyncio.Protocol):
 
     async def hang_up(self) -> None:
         """Close when the server has read all that was written, or stops reading."""
-        if self.lost.done():
+        if not self._is_open:
+            self.lose("closed")
             return
         with contextlib.suppress(OSError, RuntimeError):
             if self.transport.can_write_eof():
