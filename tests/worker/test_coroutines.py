@@ -160,6 +160,31 @@ def test_stopping_lets_the_jobs_in_hand_finish() -> None:
         asyncio.run(main(f"127.0.0.1:{server.port}"))
 
 
+def test_what_no_job_ends_with_ends_the_worker_and_gives_its_jobs_back() -> None:
+    class Odd(BaseException):
+        pass
+
+    async def main(address: str) -> None:
+        worker = Worker(address)
+
+        @worker.function("odd")
+        async def odd(job: Job) -> None:
+            raise Odd
+
+        async with AsyncClient(address) as client:
+            handle = await client.background("odd")
+            with pytest.raises(Odd):
+                await asyncio.wait_for(worker.run_async(), TIMEOUT)
+
+            async def is_waiting() -> bool:
+                return not (await client.status(handle)).running
+
+            await until(is_waiting)
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
 def test_it_stops_also_amid_a_handshake() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:

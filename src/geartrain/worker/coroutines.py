@@ -61,6 +61,7 @@ class CoroutineLoop:
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._idle = asyncio.Event()
+        self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Why servers can't be reached, and when that was last complained of.
         self._reasons: dict[Address, str] = {}
@@ -90,6 +91,8 @@ class CoroutineLoop:
         try:
             self._turn()
             await self._idle.wait()
+            if self._failure is not None:
+                raise self._failure
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*(link.hang_up() for link in list(self._links)))
@@ -173,7 +176,9 @@ class CoroutineLoop:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._jobs.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a job could not be dealt with", exc_info=error)
+            # With this no job ends, but the worker: then the servers give its jobs to others.
+            self._failure = self._failure or error
+            self._idle.set()
         self._turn()
 
     # Servers
