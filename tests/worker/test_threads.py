@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from geartrain import AsyncClient, Job, JobException, Worker, current_job
+from geartrain import AsyncClient, Job, JobException, JobLostError, Worker, current_job
 from geartrain.worker.threads import SPARE
 from tests.server.running import RunningServer
 
@@ -71,6 +71,45 @@ def test_a_stop_iteration_of_a_plain_function_ends_its_job() -> None:
 
     with RunningServer() as server:
         asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_handler_learns_that_its_job_is_lost_also_when_the_event_loop_has_ended(closed: bool) -> None:
+    began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    lost: list[BaseException] = []
+
+    def outlive(job: Job) -> None:
+        began.set()
+        assert go_on.wait(TIMEOUT)
+        try:
+            job.status(1, 2)
+        except BaseException as error:
+            lost.append(error)
+            raise
+        finally:
+            ended.set()
+
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        worker.register("outlive", outlive)
+        task = asyncio.create_task(worker.run_async())
+        async with AsyncClient(address) as client:
+            await client.background("outlive")
+            assert await asyncio.to_thread(began.wait, TIMEOUT)
+        task.cancel()
+        await asyncio.wait([task])
+
+    loop = asyncio.new_event_loop()
+    with RunningServer() as server:
+        loop.run_until_complete(main(f"127.0.0.1:{server.port}"))
+    try:
+        if closed:
+            loop.close()
+        go_on.set()
+        assert ended.wait(TIMEOUT)
+    finally:
+        loop.close()
+    assert [type(error) for error in lost] == [JobLostError]
 
 
 def test_no_job_is_taken_that_would_wait_for_a_thread() -> None:

@@ -220,6 +220,7 @@ class Attempt(Sink):
             BufferError: a coroutine sends faster than the server reads, and does not `await job.drain()`.
         """
         link = self.link
+        self._check_connection()  # without it the event loop may have ended, too
         if threading.get_ident() == link.thread:
             self._send_event(type, body)
             if link.transport.get_write_buffer_size() > BACKLOG:
@@ -234,14 +235,17 @@ class Attempt(Sink):
 
     def _send_event(self, type: int, body: bytes) -> None:
         link = self.link
-        name = text_of(self._handle)
-        if link.lost.done():
-            raise JobLostError(f"{link.engine.server}: {link.lost.result()}", name)
+        self._check_connection()
         if self._ended:
             raise RuntimeError("the job has ended, nothing more can be sent for it")
         if not self._is_newest or self._handle in link.engine.disowned:
-            raise JobLostError("the job server took the job away, its time was over", name)
+            raise JobLostError("the job server took the job away, its time was over", text_of(self._handle))
         link.transport.write(_packet(type, self._handle, body))
+
+    def _check_connection(self) -> None:
+        link = self.link
+        if link.lost.done():
+            raise JobLostError(f"{link.engine.server}: {link.lost.result()}", text_of(self._handle))
 
     async def drain(self) -> None:
         """Wait until the server has taken most of what was sent."""
