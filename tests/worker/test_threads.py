@@ -112,6 +112,32 @@ def test_a_handler_learns_that_its_job_is_lost_also_when_the_event_loop_has_ende
     assert [type(error) for error in lost] == [JobLostError]
 
 
+def test_a_worker_that_is_cancelled_does_not_say_that_it_takes_fewer_jobs(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    go_on, running = threading.Event(), threading.Barrier(SPARE + 2)
+
+    def outlive(job: Job) -> None:
+        running.wait(TIMEOUT)
+        assert go_on.wait(TIMEOUT)
+
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        worker.register("outlive", outlive)
+        task = asyncio.create_task(worker.run_async())
+        async with AsyncClient(address) as client:
+            for _ in range(SPARE + 1):
+                await client.background("outlive")
+            await asyncio.to_thread(running.wait, TIMEOUT)
+        task.cancel()
+        await asyncio.wait([task])
+        go_on.set()
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+    assert "fewer jobs" not in capfd.readouterr().err
+
+
 def test_no_job_is_taken_that_would_wait_for_a_thread() -> None:
     async def main(address: str) -> None:
         worker = Worker(address)

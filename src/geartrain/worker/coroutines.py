@@ -98,12 +98,12 @@ class CoroutineLoop:
             await asyncio.gather(*(link.hang_up() for link in list(self._links)))
         finally:
             self._stopping = True
+            self._threads.close()
             for task in [*keepers, *self._jobs]:
                 task.cancel()
             for link in list(self._links):
                 link.lose("closed")
             await asyncio.gather(*keepers, *self._jobs, return_exceptions=True)
-            self._threads.close()
         return self.done
 
     def _turn(self) -> None:

@@ -29,6 +29,7 @@ class Threads:
         self._freed = freed
         # Those whose handler goes on though its job has ended.
         self._overdue = 0
+        self._closed = False
 
     @property
     def lacking(self) -> int:
@@ -45,6 +46,8 @@ class Threads:
                 self._leave_alone(future)
 
     def _leave_alone(self, future: Future[object]) -> None:
+        if self._closed:
+            return  # no job will need the thread
         loop = asyncio.get_running_loop()
         self._overdue += 1
         if self.lacking:
@@ -62,4 +65,5 @@ class Threads:
 
     def close(self) -> None:
         """Take no more calls. Those that go on can't be ended."""
+        self._closed = True
         self._pool.shutdown(wait=False)
