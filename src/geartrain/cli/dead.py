@@ -103,8 +103,7 @@ def requeue(
     server: ServerOption = None,
 ) -> None:
     """Queue dead jobs again, with all their attempts anew."""
-    count = _change(servers_of(server), "requeue", handles or [], function, everything)
-    typer.echo(f"{count} queued again")
+    _change(servers_of(server), "requeue", handles or [], function, everything)
 
 
 @app.command(epilog=examples("geartrain dead drop --function report"))
@@ -115,33 +114,57 @@ def drop(
     server: ServerOption = None,
 ) -> None:
     """Forget dead jobs for good."""
-    count = _change(servers_of(server), "drop", handles or [], function, everything)
-    typer.echo(f"{count} dropped")
+    _change(servers_of(server), "drop", handles or [], function, everything)
 
 
-def _change(servers: list[str], what: str, handles: list[str], function: str, everything: bool) -> int:
-    """Have jobs queued again or dropped; returns how many were."""
+def _change(servers: list[str], what: str, handles: list[str], function: str, everything: bool) -> None:
+    """Have jobs queued again or dropped, and say how many were."""
     if bool(handles) + bool(function) + everything != 1:
-        fail("name handles, or --function, or --all", ExitCode.USAGE)
+        only = "only one of them" if handles or function or everything else "one of them"
+        fail(f"say which: handles, --function or --all, and {only}", ExitCode.USAGE)
     key = {"requeue": "requeued", "drop": "dropped"}[what]
     if handles:
-        return sum(_first(servers, f"dead.{what}", {"handle": handle})[key] for handle in handles)
-    answers = ask(servers, f"dead.{what}", {"function": function} if function else {"all": True})
-    end_with(servers, answers)
-    return sum(answer[key] for answer in answers.values())
+        _change_each(servers, what, handles, key)
+    else:
+        answers = ask(servers, f"dead.{what}", {"function": function} if function else {"all": True})
+        _tell(what, sum(answer[key] for answer in answers.values()))
+        end_with(servers, answers)
+
+
+def _change_each(servers: list[str], what: str, handles: list[str], key: str) -> None:
+    """Change those jobs that there are: who asked has to know which were changed, whatever the others are."""
+    count = 0
+    code = 0
+    for handle in handles:
+        try:
+            count += _first(servers, f"dead.{what}", {"handle": handle})[key]
+        except typer.Exit as end:
+            code = end.exit_code
+            if code != ExitCode.FAILED:
+                break  # there is no server, and the next handle would not find one either
+    if count or not code:
+        _tell(what, count)
+    if code:
+        raise typer.Exit(code)
+
+
+def _tell(what: str, count: int) -> None:
+    typer.echo(f"{count} {'queued again' if what == 'requeue' else 'dropped'}")
 
 
 def _first(servers: list[str], function: str, workload: dict[str, Any]) -> Any:
     """The answer of the first server that has one; without one, the command ends."""
     code = ExitCode.FAILED
+    sentences = []
     for server in servers:
         try:
             return ask_one(server, function, workload)
         except JobException as error:
-            sentence = f"{server}: {error}"
+            sentences.append(f"{server}: {error}")
         except GeartrainError as error:
-            sentence = str(error)
+            sentences.append(str(error))
             code = code_of(error)
+    for sentence in sentences:
         complain(sentence)
     raise typer.Exit(code)
 
