@@ -68,6 +68,34 @@ def test_dead_jobs_are_listed_shown_queued_again_and_dropped(server: JobServer) 
         assert worker.grab().workload == b"one"
 
 
+def test_of_several_handles_those_that_are_dead_are_changed_and_the_others_named(server: JobServer) -> None:
+    assert run("function", "set", "f", "--max-attempts", "1", "--retry", "fail", server=server).code == 0
+    handle = run("submit", "f", "--background", server=server).out.strip()
+    with server.connect() as worker:
+        worker.can_do("f")
+        worker.send(Packet.WORK_FAIL, worker.grab().handle)
+        worker.sync()
+    code, out, err = run("dead", "drop", "nope", handle, "\udcff", server=server)
+    assert (code, out) == (1, "1 dropped\n")
+    assert "nope: no dead job has this handle" in err
+    assert "\\udcff: no dead job has this handle" in err
+    assert run("dead", "requeue", handle, server=server)[:2] == (1, "")
+    wrong = run("dead", "requeue", "--function", "f", "--all", server=server)
+    assert wrong.code == 2
+    assert "only one of them" in wrong.err
+
+
+def test_a_function_of_which_only_settings_are_known_has_zeros(server: JobServer) -> None:
+    assert run("function", "set", "report", "--max-queue", "5", server=server).code == 0
+    (row,) = json.loads(run("function", "list", "--json", server=server).out)
+    assert row == {
+        "server": server.address,
+        "function": "report",
+        "settings": {"max_queue": 5},
+        **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers"), 0),
+    }
+
+
 def test_schedules_are_added_listed_paused_resumed_and_removed(server: JobServer) -> None:
     add = (
         "schedule",

@@ -133,7 +133,13 @@ class Builtins:
             }
             for name, function in sorted(jobs.functions.items())
         ] + [
-            {"function": _text(name), "settings": jobs.functions.policies.get(name).settings()}
+            {
+                "function": _text(name),
+                **dict.fromkeys(("total", "waiting", "running", "delayed"), 0),
+                "dead": dead.get(name, 0),
+                "workers": 0,
+                "settings": jobs.functions.policies.get(name).settings(),
+            }
             for name in jobs.functions.policies.names()
             if name not in jobs.functions
         ]
@@ -173,7 +179,7 @@ class Builtins:
     def _dead_show(self, workload: bytes) -> Any:
         """`{"handle": HANDLE}` → one dead job with its workload and every attempt."""
         handle = take_text(json_object(workload), "handle")
-        job = self._jobs.dead.get(handle.encode())
+        job = self._jobs.dead.get(_bytes(handle))
         if job is None:
             raise ValueError(f"{handle}: no dead job has this handle")
         found = self._describe(job)
@@ -194,9 +200,9 @@ class Builtins:
     def _chosen_dead(self, workload: bytes) -> list[bytes]:
         wanted = json_object(workload)
         if "handle" in wanted:
-            handle = take_text(wanted, "handle").encode()
+            handle = _bytes(take_text(wanted, "handle"))
             if handle not in self._jobs.dead:
-                raise ValueError(f"{handle.decode()}: no dead job has this handle")
+                raise ValueError(f"{_text(handle)}: no dead job has this handle")
             return [handle]
         if "function" not in wanted and wanted.get("all") is not True:
             raise ValueError("name a 'handle', a 'function', or say 'all'")

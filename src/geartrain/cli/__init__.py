@@ -5,6 +5,7 @@ A family's file imports what it runs with inside its functions, so that no comma
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -30,9 +31,12 @@ from . import (
     work,
     workers,
 )  # fmt: skip
-from .exits import EXIT_CODES, code_of, complain
+from .exits import EXIT_CODES, ExitCode, code_of, complain
 
 __all__ = ["app", "main"]
+
+_OUTPUT_FAILS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to standard output may come to. Files and sockets have errors of their own kinds."""
 
 app = typer.Typer(
     name="geartrain",
@@ -81,7 +85,17 @@ def main() -> None:
             # Names on the wire are bytes: those that are not UTF-8 leave as they came.
             stream.reconfigure(errors="surrogateescape")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what can't be written shows here, where it can still be said
     except GeartrainError as error:
         complain(str(error))
         sys.exit(code_of(error))
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_FAILS:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is left of it
+        if error.errno != errno.EPIPE:  # who closed a pipe has seen enough
+            complain(f"standard output can't be written: {error.strerror}")
+        sys.exit(ExitCode.FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Final
 
 import typer
@@ -43,7 +44,8 @@ def ask_one(server: str, function: str, workload: object) -> Any:
     """
     from ..client import Client
 
-    body = workload if isinstance(workload, str) else json.dumps(workload)
+    # A handle from the command line may be no text; the server's answer says that it knows none like it.
+    body = os.fsencode(workload) if isinstance(workload, str) else json.dumps(workload)
     try:
         with Client(server) as client:
             return json.loads(client.run(f"geartrain.{function}", body, timeout=PATIENCE))

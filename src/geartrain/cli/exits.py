@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import IntEnum
 from typing import NoReturn
 
@@ -47,7 +48,8 @@ def code_of(error: GeartrainError) -> ExitCode:
 
 def complain(sentence: str) -> None:
     """Say on standard error what is wrong."""
-    typer.echo(f"geartrain: {sentence}", err=True)
+    with contextlib.suppress(OSError):  # a full disk there: the exit code is left to tell
+        typer.echo(f"geartrain: {sentence}", err=True)
 
 
 def fail(sentence: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:

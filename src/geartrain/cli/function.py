@@ -52,7 +52,7 @@ def _show(servers: list[str], as_json: bool) -> bool:
                 [
                     row["server"],
                     row["function"],
-                    *(row.get(name, 0) for name in numbers),
+                    *(row[name] for name in numbers),
                     in_words(row["settings"]),
                 ][first:]
                 for row in rows

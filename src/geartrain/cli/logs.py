@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .exits import complain
+
 if TYPE_CHECKING:
     import logging
 
@@ -106,6 +108,26 @@ def _handler(file: str) -> logging.Handler:
         return logging.NullHandler()
     if file == "syslog":
         return handlers.SysLogHandler("/dev/log", handlers.SysLogHandler.LOG_DAEMON)
-    if file:
-        return handlers.WatchedFileHandler(file, encoding="utf-8")
-    return logging.StreamHandler(sys.stderr)
+    if not file:
+        return logging.StreamHandler(sys.stderr)
+
+    class FileHandler(handlers.WatchedFileHandler):
+        """Says once that its disk is full, and not with a traceback for each line."""
+
+        has_failed = False
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.is_well = True
+            super().emit(record)
+            self.has_failed = not self.is_well
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+            error = sys.exc_info()[1]
+            if not isinstance(error, OSError):
+                super().handleError(record)
+                return
+            self.is_well = False
+            if not self.has_failed:
+                complain(f"log.file: {file}: {error.strerror}; what is logged is lost until it has room")
+
+    return FileHandler(file, encoding="utf-8")

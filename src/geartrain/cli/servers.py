@@ -61,6 +61,8 @@ def ask_each(servers: list[str], question: Callable[[Admin], T]) -> dict[str, T]
         except GeartrainError as error:
             complain(str(error))
             code = code_of(error)
+        except ValueError as error:  # a name that is empty, or has blanks, which end names there
+            fail(str(error), ExitCode.USAGE)
     if not answers:
         raise typer.Exit(code)
     return answers
