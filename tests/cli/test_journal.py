@@ -95,6 +95,52 @@ def test_two_jobs_with_the_same_number_are_both_taken_over(path: str, tmp_path: 
     assert workloads == sorted([*(record.workload for record in contents(path)[0]), b"another"])
 
 
+def test_an_import_says_what_else_came_along(path: str, tmp_path: Path) -> None:
+    done = run("journal", "import", f"sqlite:///{path}", "--journal", str(tmp_path / "other.db"))
+    assert done.out == "8 jobs taken over, 0 there already; with them 1 schedule\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "sentence"),
+    [
+        ("none.db", 1, "none.db: it is not there"),
+        (".", 1, "it is no file"),
+        ("", 2, "names no file"),
+        ("-", 1, "standard input, line 1: it is empty"),
+        ("damaged.db", 1, "is damaged"),
+        ("broken.jsonl", 1, "line 2: it is not JSON"),
+    ],
+)
+def test_a_source_that_can_not_be_read_leaves_no_journal_behind(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, code: int, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("damaged.db").write_bytes(Path(path).read_bytes()[:8000])
+    Path("broken.jsonl").write_text('{"geartrain journal": 1}\nbroken\n')
+    before = sorted(os.listdir())
+    done = run("journal", "import", source, "--journal", "target.db")
+    assert (done.code, done.out) == (code, "")
+    assert sentence in done.err
+    assert sorted(os.listdir()) == before
+
+
+def test_an_import_that_ends_early_says_how_far_it_came(path: str, tmp_path: Path) -> None:
+    write(path, [job(number, b"w") for number in range(100, 1100)], [])
+    exported = run("journal", "export", path).out
+    other = str(tmp_path / "other.db")
+    done = run("journal", "import", "-", "--journal", other, stdin=exported + "broken\n")
+    assert done.code == 1
+    assert "it is not JSON; 998 jobs were taken over before that" in done.err
+    assert len(contents(other)[0]) == 998
+
+
+@pytest.mark.parametrize("command", ["inspect", "check", "compact", "export"])
+def test_an_empty_path_is_not_the_usual_journal(command: str) -> None:
+    done = run("journal", command, "")
+    assert (done.code, done.out) == (2, "")
+    assert "'' names no file" in done.err
+
+
 @pytest.mark.parametrize(
     "line", ["", "{", "[]", '{"geartrain journal": 99}', '{"geartrain journal": 1}\n{"job": 1}']
 )
@@ -165,6 +211,50 @@ def test_what_is_no_journal_is_refused_with_a_sentence(tmp_path: Path) -> None:
     for command in ("inspect", "check", "export"):
         assert "is not a journal" in run("journal", command, str(text)).err
         assert "does not exist" in run("journal", command, str(tmp_path / "none.db")).err
+
+
+def test_an_empty_file_is_an_empty_journal(tmp_path: Path) -> None:
+    path = str(tmp_path / "empty.db")
+    Path(path).touch()
+    assert run("journal", "inspect", path) == (0, "", "")
+    assert json.loads(run("journal", "inspect", path, "--json").out)["functions"] == {}
+    assert run("journal", "check", path).out == f"{path} is whole\n"
+    assert run("journal", "export", path).err == "geartrain: 0 jobs\n"
+    other = str(tmp_path / "other.db")
+    assert run("journal", "import", path, "--journal", other).code == 1  # nothing tells what it would be
+    assert os.path.getsize(path) == 0
+
+
+def test_what_is_left_of_a_file_whose_end_is_missing_is_saved(tmp_path: Path) -> None:
+    path = str(tmp_path / "journal.db")
+    write(path, [job(number, b"w" * 500) for number in range(1, 2001)], [("schedule", "nightly", b"{}")])
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 8192 * 4096])
+    refused = run("journal", "export", path)
+    assert refused.code == 1
+    assert "--skip-damaged" in refused.err
+    looked_at = run("journal", "inspect", path)
+    assert looked_at.code == 1
+    assert "not all of it was counted" in looked_at.err
+    counted = int(looked_at.out.split("\t")[1])
+    check = run("journal", "check", path)
+    assert check.code == 1
+    assert "***" not in check.out
+    saved = run("journal", "export", path, "--skip-damaged")
+    assert saved.code == 0
+    assert "can't be read" in saved.err
+    kept = [json.loads(line)["job"] for line in saved.out.splitlines() if '"job"' in line]
+    assert len(kept) == counted > 700
+    assert '"nightly"' in saved.out
+
+
+@pytest.mark.parametrize("kept", [slice(8000), slice(200)])
+def test_where_nothing_is_left_the_advice_leads_on(path: str, kept: slice) -> None:
+    Path(path).write_bytes(Path(path).read_bytes()[kept])
+    saved = run("journal", "export", path, "--skip-damaged")
+    assert saved.code == 1
+    assert ".recover" in saved.err.splitlines()[-1]
+    assert "--skip-damaged" not in saved.err
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,8 @@ def test_a_batch_is_exported_and_imported(path: str, tmp_path: Path) -> None:
         await journal.commit(batch(ended=[15]))
 
     run(path, work)
-    assert offline.take_over(other, everything(path)) == (19, 0)
+    assert offline.take_over(other, everything(path))[:2] == (19, 0)
     assert contents(other) == contents(path)
     # Into the journal that they are in: they are found in their batch.
-    assert offline.take_over(path, everything(other)) == (0, 19)
+    assert offline.take_over(path, everything(other))[:2] == (0, 19)
     assert offline.summarize(path, 1.0).functions[b"reverse"]["queued"] == 19

@@ -16,6 +16,7 @@ from .output import JsonOption, jobs, on_terminal, printable, show_json, show_ta
 
 if TYPE_CHECKING:
     from ..broker.records import Document, JobRecord
+    from ..journal.offline import Summary
 
 app = typer.Typer(
     name="journal",
@@ -30,8 +31,15 @@ app = typer.Typer(
     ),
 )
 
+_KINDS = {
+    "schedule": ("schedule", "schedules"),
+    "policy": ("function's settings", "functions' settings"),
+    "result": ("kept outcome", "kept outcomes"),
+}
+"""What else a journal holds, in words."""
+
 JournalArgument = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="[JOURNAL]", help="sqlite:PATH, or PATH.", show_default="where serve keeps its own"
     ),
@@ -39,40 +47,55 @@ JournalArgument = Annotated[
 
 
 @app.command("inspect", epilog=examples("geartrain journal inspect jobs.db --json"))
-def inspect_(journal: JournalArgument = "", as_json: JsonOption = False) -> None:
+def inspect_(journal: JournalArgument = None, as_json: JsonOption = False) -> None:
     """Show what a journal holds, also while a server uses it.
 
     In a pipe each function is a line of FUNCTION, QUEUED, DELAYED, DEAD and BYTES, with tabs between them.
+    Exit code 1 if something can't be read, and so is not counted.
     """
     import time
 
     from ..journal import offline
 
-    found = offline.summarize(_path(journal), time.time())
+    path = _path(journal)
+    found = offline.summarize(path, time.time())
     functions = {
         name.decode("utf-8", "surrogateescape"): counts for name, counts in sorted(found.functions.items())
     }
     if as_json:
         show_json({**vars(found), "functions": functions})
-        return
-    if on_terminal():
-        used = f"in use by process {found.server}" if found.server else "not in use"
-        typer.echo(
-            f"{found.path}: format {found.version}, {found.size} bytes, {found.free} of them free, {used}"
+    else:
+        if on_terminal():
+            _describe(found)
+        show_table(
+            ["Function", "#Queued", "#Delayed", "#Dead", "#Bytes"],
+            [[name, *counts.values()] for name, counts in functions.items()],
+            "It holds no job.",
         )
-        if found.oldest:
-            typer.echo(f"the oldest job was queued at {when(found.oldest)}")
-        for kind, count in found.documents.items():
-            typer.echo(f"{count} of the kind {kind}")
-    show_table(
-        ["Function", "#Queued", "#Delayed", "#Dead", "#Bytes"],
-        [[name, *counts.values()] for name, counts in functions.items()],
-        "It holds no job.",
-    )
+    if found.damage:
+        fail(
+            f"{path} is damaged, and not all of it was counted: geartrain journal check says what is missing"
+        )
+
+
+def _describe(found: Summary) -> None:
+    form = f"format {found.version}" if found.version else "still empty"
+    used = f"in use by process {found.server}" if found.server else "not in use"
+    typer.echo(f"{printable(found.path)}: {form}, {found.size} bytes, {found.free} of them free, {used}")
+    if found.oldest:
+        typer.echo(f"the oldest job was queued at {when(found.oldest)}")
+    for kind, count in found.documents.items():
+        typer.echo(_counted(kind, count))
+
+
+def _counted(kind: str, count: int) -> str:
+    """A number of documents in words."""
+    one, more = _KINDS.get(kind, (f"document of the kind {kind}", f"documents of the kind {kind}"))
+    return f"{count} {one if count == 1 else more}"
 
 
 @app.command(epilog=examples("geartrain journal check jobs.db"))
-def check(journal: JournalArgument = "") -> None:
+def check(journal: JournalArgument = None) -> None:
     """Read everything and say what is damaged, also while a server uses it. Exit code 1 if anything is."""
     from ..journal import offline
 
@@ -95,7 +118,7 @@ def check(journal: JournalArgument = "") -> None:
     )
 )
 def export(
-    journal: JournalArgument = "",
+    journal: JournalArgument = None,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out what can't be read, and say so.")
     ] = False,
@@ -104,17 +127,22 @@ def export(
     from ..journal import lines, offline
 
     path = _path(journal)
+    damage = 0
 
     def whole() -> Iterator[Document | JobRecord]:
+        nonlocal damage
         for found in offline.everything(connection, path, skip_damaged=skip_damaged):
             if isinstance(found, str):
                 complain(found)
+                damage += 1
             else:
                 yield found
 
-    with offline.reading(path) as connection:
+    with offline.reading(path, damaged=skip_damaged) as connection:
         count = lines.write(sys.stdout, whole())
     complain(jobs(count))
+    if damage and not count:
+        fail(f"no job in {path} can be read: put a copy back, or see what `sqlite3 {path} .recover` finds")
 
 
 @app.command(
@@ -135,11 +163,11 @@ def import_(
         ),
     ],
     journal: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="JOURNAL", help="Where to: sqlite:PATH.", show_default="where serve keeps its own"
         ),
-    ] = "",
+    ] = None,
     table: Annotated[str, typer.Option(help="The table of gearmand's queue.", show_default="found")] = "",
 ) -> None:
     """Take jobs over into a journal, which is made if need be. Stop both servers first.
@@ -149,29 +177,40 @@ def import_(
     """
     from ..journal import offline
 
-    taken, present = offline.take_over(_path(journal), _source(source, table))
-    typer.echo(f"{jobs(taken)} taken over, {present} there already")
+    taken = offline.take_over(_path(journal), _source(source, table))
+    others = [_counted(kind, count) for kind, count in sorted(taken.documents.items())]
+    typer.echo(
+        f"{jobs(taken.jobs)} taken over, {taken.present} there already"
+        + (f"; with them {', '.join(others)}" if others else "")
+    )
 
 
 def _source(source: str, table: str) -> Iterator[Any]:
     """What there is to take over."""
     from ..journal import gearmand, lines, offline
+    from ..journal.schema import APPLICATION_ID
 
-    if "://" in source:
+    if "://" in source and not source.startswith("sqlite:///"):
         yield from gearmand.read_database(source, table)
         return
     if source == "-":
         yield from lines.read(sys.stdin, "standard input")
         return
-    path = source.removeprefix("sqlite:")
+    path = _path(source)
+    if source.startswith("sqlite:///") and not os.path.exists(path):
+        path = source.removeprefix("sqlite:///")  # SQLAlchemy takes what follows as relative
     if not os.path.isfile(path):
-        fail(f"{path}: no such file")
-    with open(path, "rb") as file:
-        is_sqlite = file.read(16) == b"SQLite format 3\0"
-    if not is_sqlite:
+        fail(f"{path}: it is {'no file' if os.path.exists(path) else 'not there'}")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(72)
+    except OSError as error:
+        fail(f"{path} can't be read: {error.strerror}")
+    is_journal = head[68:] == APPLICATION_ID.to_bytes(4, "big")
+    if not head.startswith(b"SQLite format 3\0"):
         with open(path, encoding="utf-8") as text:
             yield from lines.read(text, path)
-    elif gearmand.is_queue(path):
+    elif not is_journal and gearmand.is_queue(path):
         yield from gearmand.read_file(path, table)
     else:
         with offline.reading(path) as connection:
@@ -179,7 +218,7 @@ def _source(source: str, table: str) -> Iterator[Any]:
 
 
 @app.command(epilog=examples("geartrain journal compact"))
-def compact(journal: JournalArgument = "") -> None:
+def compact(journal: JournalArgument = None) -> None:
     """Give back the room that ended jobs took. Stop the server first."""
     from ..journal import offline
 
@@ -188,10 +227,13 @@ def compact(journal: JournalArgument = "") -> None:
     typer.echo(f"{printable(path)}: {before} bytes before, {after} now")
 
 
-def _path(journal: str) -> str:
+def _path(journal: str | None) -> str:
     from ..journal import default_journal_url
 
-    url = journal or default_journal_url()
+    url = default_journal_url() if journal is None else journal
     if url == "memory":
         fail("the memory journal is nowhere", ExitCode.USAGE)
-    return os.path.abspath(os.path.expanduser(url.removeprefix("sqlite:")))
+    path = url.removeprefix("sqlite:")
+    if not path.strip("/"):
+        fail(f"{url!r} names no file", ExitCode.USAGE)
+    return os.path.abspath(os.path.expanduser(path))

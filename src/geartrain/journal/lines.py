@@ -59,7 +59,11 @@ def read(lines: Iterable[str], name: str) -> Iterator[Document | JobRecord]:
         if not number:
             raise ValueError("it is empty")
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        what: object = error
+        if isinstance(error, KeyError):
+            what = f"{error} is missing"
+        elif isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            what = "it is not JSON"
         raise JournalError(f"{name}, line {number or 1}: {what}") from None
 
 

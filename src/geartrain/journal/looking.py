@@ -30,8 +30,10 @@ def read(connection: sqlite3.Connection, path: str) -> Generator[list[JobRecord]
         raise trouble(path, error) from error
 
 
-def inspect(path: str) -> int:
+def inspect(path: str, *, damaged: bool = False) -> int:
     """The version of the format that a file has, without changing it; 0 if it is still to be made.
+
+    With `damaged` a file whose end is missing is looked at, too.
 
     Raises:
         JournalError: it is not a journal, or out of reach.
@@ -65,26 +67,35 @@ def inspect(path: str) -> int:
         )
     try:
         try:
-            return _version_of(path, "ro")
+            return _version_of(path, "ro", damaged)
         except sqlite3.OperationalError as error:
             # Its making was interrupted, before it had a log; that has to be undone first.
             if code_of(error) != sqlite3.SQLITE_READONLY:
                 raise
-            return _version_of(path, "rw")
+            return _version_of(path, "rw", damaged)
     except sqlite3.Error as error:
         raise trouble(path, error) from error
 
 
-def _version_of(path: str, mode: str) -> int:
-    with contextlib.closing(_connect(path, mode)) as connection:
+def _version_of(path: str, mode: str, damaged: bool) -> int:
+    with contextlib.closing(_connect(path, mode, damaged)) as connection:
         return schema.version_of(connection, path)
 
 
-def connect_to_read(path: str) -> sqlite3.Connection:
-    """A connection that changes nothing, also while a server writes, and sees the file as it is now."""
-    connection = _connect(path, "ro")
+def connect_to_read(path: str, *, damaged: bool = False) -> sqlite3.Connection:
+    """A connection that changes nothing, also while a server writes, and sees the file as it is now.
+
+    With `damaged` a file whose end is missing is opened, too; what stood there can't be read.
+    """
+    connection = _connect(path, "ro", damaged)
     try:
-        schema.imitate(connection, schema.version_of(connection, path))
+        version = schema.version_of(connection, path)
+        if not version:  # it is empty, and so are the tables that a new one has
+            connection.close()
+            connection = sqlite3.connect(":memory:", isolation_level=None)
+            schema.migrate(connection, version)
+            return connection
+        schema.imitate(connection, version)
         connection.execute("BEGIN")
     except BaseException:
         connection.close()
@@ -92,12 +103,16 @@ def connect_to_read(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: str, mode: str) -> sqlite3.Connection:
+def _connect(path: str, mode: str, damaged: bool) -> sqlite3.Connection:
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     url = f"file:{quoted}?mode={mode}"
     if mode == "ro" and not os.path.exists(path + "-wal"):
         url += "&immutable=1"  # nobody writes it, and nothing is left beside it
-    return sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    connection = sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    if damaged:
+        # SQLite refuses a file that is shorter than its first page says, but not those who come to mend it.
+        connection.execute("PRAGMA writable_schema = ON")
+    return connection
 
 
 def paths_of(path: str) -> Iterable[str]:

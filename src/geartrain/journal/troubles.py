@@ -45,7 +45,7 @@ def trouble(path: str, error: sqlite3.Error) -> JournalError:
                 f"{path} can't be opened: check that its folder exists and that this user may read and write "
                 "there"
             )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case _ if is_damage(error):
             return damaged(path, said)
         case sqlite3.SQLITE_IOERR:
             return JournalError(f"the disk fails {path}: {said}; look at the system's log and at the disk")
@@ -53,8 +53,27 @@ def trouble(path: str, error: sqlite3.Error) -> JournalError:
             return JournalError(f"{path} can't be used: {said}")
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is not as it was written."""
+    return code_of(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def lines_of(said: str) -> list[str]:
+    """What SQLite says about a damaged file, which may be several lines with a heading."""
+    return [line for line in said.splitlines() if line and not line.startswith("*** ")]
+
+
+def unreadable(path: str) -> JournalError:
+    """Nothing can be saved of the file with what we have."""
+    return JournalError(
+        f"nothing in {path} can be read any more: put a copy back, or see what `sqlite3 {path} .recover` "
+        "finds"
+    )
+
+
 def damaged(path: str, said: str) -> JournalError:
     """The file is not as it was written."""
+    said = "; ".join(lines_of(said))
     return JournalError(
         f"{path} is damaged: {said}; keep a copy of it, save what can be read with `geartrain journal export "
         "--skip-damaged`, move the file away and import that into a new journal"
