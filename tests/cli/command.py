@@ -133,9 +133,10 @@ class Terminal:
         program: Sequence[str] = GEARTRAIN,
         server: JobServer | None = None,
         env: Mapping[str, str] | None = None,
+        columns: int = COLUMNS,
     ) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         try:
             # A session of its own with this terminal, so that Ctrl-C is a signal for it.
             self.popen = subprocess.Popen(

@@ -18,8 +18,10 @@ def findings(server: JobServer | None, *arguments: str, code: int) -> dict[str, 
 
 
 def test_a_server_that_is_well_has_nothing_bad() -> None:
-    with geartrain() as server:
+    with geartrain() as server, server.connect() as worker:
+        worker.can_do("resize")
         found = findings(server, code=0)
+        assert "1 function of 100,000" in found
         assert found["journal memory"] == ("look", "background jobs end with the server")
         assert all(verdict != "bad" for verdict, _ in found.values())
         assert any(what.startswith("an echo takes") for what in found)

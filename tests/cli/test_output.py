@@ -11,10 +11,11 @@ import pytest
 
 from geartrain.journal.file import JournalFile
 from tests.harness.processes import Process
+from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, geartrain
 from tests.journal.records import batch, job
 
-from .command import GEARTRAIN, TIMEOUT
+from .command import GEARTRAIN, TIMEOUT, Terminal
 from .command import run_here as run
 
 FULL = Path("/dev/full")
@@ -104,3 +105,25 @@ def test_a_handle_that_is_no_text_is_not_known(server: JobServer) -> None:
     done = run("result", "\udcff", server=server)
     assert done.code == 1
     assert "no job or kept result has this handle" in done.err
+
+
+@pytest.mark.parametrize("columns", [80, 50])
+def test_a_handle_is_whole_on_a_narrow_terminal(columns: int, server: JobServer) -> None:
+    function = f"a function with a long name {columns}"
+    assert run("function", "set", function, "--max-attempts", "1", "--retry", "fail", server=server).code == 0
+    handle = run("submit", function, "--background", server=server).out.strip()
+    with server.connect() as worker:
+        worker.can_do(function)
+        worker.send(Packet.WORK_FAIL, worker.grab().handle)
+        worker.sync()
+    with Terminal("dead", "list", "--function", function, server=server, columns=columns) as terminal:
+        assert terminal.wait() == 0
+        assert "\u2026" not in terminal.text
+        assert handle in terminal.text
+        assert max(map(len, terminal.text.splitlines())) <= columns
+
+
+def test_a_name_with_a_tab_or_a_line_break_stays_one_cell(server: JobServer) -> None:
+    assert run("function", "set", "a\tb\nc", "--max-queue", "5", server=server).code == 0
+    rows = run("function", "list", server=server).out.splitlines()
+    assert "\t".join([r"a\tb\nc", "0", "0", "0", "0", "0", "max-queue 5"]) in rows

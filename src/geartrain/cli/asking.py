@@ -10,6 +10,7 @@ import typer
 
 from ..errors import GeartrainError, JobException, WaitTimeoutError
 from .exits import ExitCode, complain, fail
+from .output import on_terminal
 
 PATIENCE: Final = 30.0
 """Seconds that an answer may take: it waits for a commit, if something was changed."""
@@ -70,3 +71,8 @@ def when(seconds: float | None) -> str:
     from datetime import datetime
 
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
+
+
+def when_in_table(seconds: float | None) -> str:
+    """A time in a table: a terminal has little room, and the person at it knows the zone."""
+    return when(seconds)[: len("2026-12-24 18:00:00") if on_terminal() else None]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import GeartrainError, JobException
-from .asking import ask, ask_one, when
+from .asking import ask, ask_one, when, when_in_table
 from .exits import ExitCode, code_of, complain, fail
 from .help import examples
 from .output import JsonOption, printable, show_json, show_table
@@ -172,7 +172,7 @@ def _first(servers: list[str], function: str, workload: dict[str, Any]) -> Any:
 def _last(history: list[dict[str, Any]]) -> tuple[str, str]:
     if not history:
         return "", ""
-    return when(history[-1]["time"]), history[-1]["reason"]
+    return when_in_table(history[-1]["time"]), history[-1]["reason"]
 
 
 def _bytes(job: dict[str, Any]) -> bytes:

@@ -131,14 +131,20 @@ def _look_at_report(report: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             f"listens on {', '.join(exposed)}", BAD, "anybody may use it: set up TLS or an access file"
         )
-    for what, now, most, setting in (
-        ("connections", "connections", "connections_limit", "limits.connections, or the limit on open files"),
-        ("bytes of jobs", "job_bytes", "job_bytes_limit", "limits.job_bytes, or more workers"),
-        ("functions", "functions", "functions_limit", "limits.functions"),
+    for one, more, now, most, setting in (
+        (
+            *("connection", "connections", "connections", "connections_limit"),
+            "limits.connections, or the limit on open files",
+        ),
+        (
+            *("byte of jobs", "bytes of jobs", "job_bytes", "job_bytes_limit"),
+            "limits.job_bytes, or more workers",
+        ),
+        ("function", "functions", "functions", "functions_limit", "limits.functions"),
     ):
         share = report[now] / report[most] if report[most] else 0.0
         yield Finding(
-            f"{report[now]:,} {what} of {report[most] or 'any number'}",
+            f"{_counted(report[now], one, more)} of {f'{report[most]:,}' if report[most] else 'any number'}",
             FAIR if share > NEARLY else GOOD,
             f"raise {setting}" if share > NEARLY else "",
         )
@@ -150,12 +156,18 @@ def _look_at_report(report: dict[str, Any]) -> Iterator[Finding]:
             f"{report['clogged']} peers do not read", FAIR, "kill -USR1 logs which, as unread bytes"
         )
     if report["dead"]:
-        yield Finding(f"{report['dead']} dead jobs", FAIR, "geartrain dead list shows them")
+        yield Finding(
+            _counted(report["dead"], "dead job", "dead jobs"), FAIR, "geartrain dead list shows them"
+        )
     somaxconn = _number("/proc/sys/net/core/somaxconn")
     if somaxconn is not None and report["backlog"] > somaxconn:
         yield Finding(
             f"backlog {report['backlog']}", FAIR, f"the kernel cuts it to net.core.somaxconn={somaxconn}"
         )
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
 
 
 def _is_local(address: str) -> bool:
@@ -187,15 +199,12 @@ def _look_at_machine() -> Iterator[Finding]:
     )
     from ..version import form
 
-    yield Finding(
-        f"Python {sys.version.split()[0]}, {form()} form",
-        GOOD if form() == "compiled" else FAIR,
-        "" if form() == "compiled" else "a wheel brings the compiled form, which is several times as fast",
-    )
+    # The server may run elsewhere, or from another installation: this tells of the command alone.
+    yield Finding(f"this command: Python {sys.version.split()[0]}, {form()} form", GOOD, "")
     try:
         import uvloop  # noqa: F401
     except ImportError:
-        yield Finding("no uvloop", FAIR, "install it: the server does more with it")
+        yield Finding("this command finds no uvloop", FAIR, "a server started from here does more with it")
     free = _number("/proc/sys/vm/overcommit_memory")
     if free == 2:
         yield Finding("vm.overcommit_memory=2", FAIR, "large packets may fail though there is memory")

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,7 +16,12 @@ WatchOption = Annotated[
     typer.Option("--watch", "-w", metavar="SECONDS", min=0.1, help="Show it again and again, until Ctrl-C."),
 ]
 
+_ENDS: Final = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _CLEAR = "\x1b[H\x1b[2J"
+
+
+NARROW: Final = 6
+"""Characters that a column has at least beside one that is not folded."""
 
 
 def on_terminal() -> bool:
@@ -32,6 +37,11 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
     )
+
+
+def in_a_row(text: str) -> str:
+    """Text from elsewhere as a cell of a row in a pipe: what would end the cell or the row is escaped."""
+    return text.translate(_ENDS)
 
 
 def jobs(count: int) -> str:
@@ -55,7 +65,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: 
     rows = list(rows)
     if not on_terminal():
         for row in rows:
-            typer.echo("\t".join(map(str, row)))
+            typer.echo("\t".join(in_a_row(str(cell)) for cell in row))
         return
     if not rows:
         typer.echo(empty)
@@ -65,12 +75,21 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: 
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    cells = [[Text(printable(str(cell))) for cell in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
-    for row in rows:
-        table.add_row(*(Text(printable(str(cell))) for cell in row))
-    Console().print(table)
+    for place, column in enumerate(columns):
+        widest = max(row[place].cell_len for row in cells)
+        table.add_column(
+            column.removeprefix("#"),
+            justify="right" if column.startswith("#") else "left",
+            # Nothing is left out, and what people copy stays in one piece if the others have some room.
+            overflow="fold",
+            no_wrap=column == "Handle" and widest + NARROW * (len(columns) - 1) <= console.width,
+        )
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
 
 
 def repeat(seconds: float | None, show: Callable[[], bool]) -> None:

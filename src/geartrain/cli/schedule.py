@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .asking import ask, changed, when
+from .asking import ask, changed, when, when_in_table
 from .help import examples
 from .output import JsonOption, printable, show_json, show_table
 from .servers import ServerOption, end_with, servers_of
@@ -135,7 +135,8 @@ def list_(server: ServerOption = None, as_json: JsonOption = False) -> None:
             [
                 [
                     *(row["server"], row["name"], row["state"], row["cron"], row.get("tz", "")),
-                    *(row["function"], when(row["last"]) if row["handle"] else "", when(row["next"])),
+                    *(row["function"], when_in_table(row["last"]) if row["handle"] else ""),
+                    when_in_table(row["next"]),
                 ][first:]
                 for row in rows
             ],
