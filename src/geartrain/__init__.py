@@ -45,6 +45,7 @@ from .errors import (
     ResultError,
     ServerError,
     TimeLimitError,
+    UnknownJobError,
     WaitTimeoutError,
 )
 from .version import __version__
@@ -123,6 +124,7 @@ __all__ = [
     "TaskState",
     "TimeLimitError",
     "TypedFunction",
+    "UnknownJobError",
     "WaitTimeoutError",
     "Worker",
     "WorkerStatus",

@@ -162,6 +162,17 @@ class JobException(JobError):  # noqa: N818 - Gearman's own word
         self.data = data
 
 
+class UnknownJobError(JobError):
+    """No job server that was asked knows the job of this handle, or has kept its result."""
+
+    def __init__(self, handle: str) -> None:
+        super().__init__(
+            f"{handle}: no job or kept result has this handle; servers keep results if their --keep-results, "
+            "or the function's, says so",
+            handle,
+        )
+
+
 class TimeLimitError(JobError):
     """A job went past its function's time limit (`limit`, in seconds); the client is told this message."""
 

@@ -21,6 +21,7 @@ from geartrain import (
     ServerError,
     Task,
     TaskState,
+    UnknownJobError,
     WaitTimeoutError,
 )
 from geartrain.server import ServerOptions
@@ -368,7 +369,7 @@ def test_a_kept_result_can_be_asked_for_later(own: Stage, shell: str) -> None:
         handle = await client.background("reverse", b"ab")
         assert await client.result(handle, timeout=10) == b"ba"
         assert await client.result(handle) == b"ba"
-        with pytest.raises(JobException, match="no job or kept result has this handle"):
+        with pytest.raises(UnknownJobError, match="H:nowhere:1: no job or kept result has this handle"):
             await client.result("H:nowhere:1")
         waiting = await client.background("nobody")
         with pytest.raises(WaitTimeoutError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, TypeVar
 
-from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError
+from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError, UnknownJobError
 from ..wire import packets as p
 from ..wire.codec import arguments
 from .base import BaseClient
@@ -150,8 +150,8 @@ class Calls(BaseClient[F]):
             timeout: seconds to wait at most; None leaves it to the client's `timeout`.
 
         Raises:
-            JobFailed, JobException: the job ended like that; or no server knows the handle, or none has kept
-                the result, which is a JobException that says so.
+            JobFailed, JobException: the job ended like that.
+            UnknownJobError: no server knows the handle, or has kept the result.
             NoServersError: no server could be reached.
             WaitTimeoutError: `timeout` seconds have passed; the job and its result are not affected.
         """
@@ -172,7 +172,7 @@ class Calls(BaseClient[F]):
             except JobException as exception:
                 if not exception.data.endswith(_NOT_HERE):
                     raise
-                error = exception
+                error = UnknownJobError(handle)
         raise error or NoServersError(reasons)
 
     # Questions
