@@ -144,7 +144,13 @@ class Terminal:
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,
-                env={**_environment(server), "TERM": "xterm-256color", **(env or {})},
+                # Where tests run in parallel, the environment has a width, which would go before the terminal's.
+                env={
+                    **_environment(server),
+                    "TERM": "xterm-256color",
+                    "COLUMNS": str(columns),
+                    **(env or {}),
+                },
             )
         finally:
             os.close(theirs)
