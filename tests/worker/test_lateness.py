@@ -106,6 +106,32 @@ def test_of_two_attempts_at_a_job_only_the_newer_one_is_heard(
     assert "raised an exception" not in capfd.readouterr().err
 
 
+def test_nothing_is_said_of_a_job_whose_end_was_told_from_outside() -> None:
+    async def main(address: str) -> None:
+        worker = Worker(address)
+        raised: list[BaseException] = []
+
+        @worker.function("blocks")
+        async def blocks(job: Job) -> bytes:
+            watch = threading.Thread(
+                target=job.end_from_outside, args=(Packet.WORK_COMPLETE, b"by the watch")
+            )
+            watch.start()
+            watch.join(TIMEOUT)
+            try:
+                job.status(1, 2)
+            except RuntimeError as error:
+                raised.append(error)
+            return b"all the same"
+
+        async with working(worker), AsyncClient(address) as client:
+            assert await client.run("blocks", timeout=TIMEOUT) == b"by the watch"
+        assert len(raised) == 1
+
+    with RunningServer() as server:
+        asyncio.run(main(f"127.0.0.1:{server.port}"))
+
+
 def test_the_end_of_a_job_on_a_lost_connection_says_nothing_about_the_next_ones() -> None:
     """The server gives it to us again, under the same handle, when we have connected anew."""
 

@@ -262,6 +262,7 @@ class Attempt(Sink):
             return
         if link.transport.get_extra_info("ssl_object") is not None or not link.engine.ended(self._handle):
             return
+        self._ended = True
         with contextlib.suppress(OSError):
             descriptor = link.transport.get_extra_info("socket").fileno()
             with socket.socket(fileno=socket.dup(descriptor)) as own:
