@@ -281,6 +281,9 @@ class Worker:
         There is one connection for each server. A coroutine function's jobs run beside each other; those of a
         plain function have a thread each, so they block nothing.
 
+        A server that took a job away does not say which one it refuses to hear of. So where several are in
+        hand, `JobLostError` is raised only in the handler of a job that came here again.
+
         `stop` stops it when the jobs in hand are done. Cancelling it stops it at once: the handlers are
         cancelled, and the servers give their jobs to other workers. Signals are the program's business.
 
