@@ -152,3 +152,23 @@ def test_a_result_that_cannot_be_taken_apart_is_its_own_futures_failure(
     with pytest.raises(KeyError, match="not like this"):
         square.submit(3).result(10)
     assert pool.submit(tasks.add, 2, 3).result(10) == 5
+
+
+def test_what_is_called_back_when_a_future_is_cancelled_may_wait_for_another(pool: Executor) -> None:
+    first, second = pool.submit(tasks.wait, 1), pool.submit(tasks.wait, 2)
+    waits = threading.Event()
+    results: list[int] = []
+
+    def wait_for_the_first(future: Future[int]) -> None:
+        waits.set()
+        results.append(first.result(10))
+
+    second.add_done_callback(wait_for_the_first)
+    cancels = threading.Thread(target=second.cancel, daemon=True)
+    cancels.start()
+    assert waits.wait(10)
+    tasks.gate.set()
+    cancels.join(10)
+    assert not cancels.is_alive()
+    assert results == [1]
+    assert pool.submit(tasks.add, 2, 3).result(10) == 5

@@ -40,13 +40,12 @@ class ExecutorFuture(Future[R]):
 
     def cancel(self) -> bool:
         """Stop waiting for the job; false if it has ended already. The job itself can't be taken back."""
-        with self._executor._lock:
-            if self.cancelled():
-                return True
-            if not super().cancel():
-                return False
-            self.set_running_or_notify_cancel()
+        if not self._executor._take(self.task):
+            return self.cancelled()
         self._executor.client._cancel(self.task)
+        # Without any lock: it calls callbacks, which may do what they like.
+        super().cancel()
+        self.set_running_or_notify_cancel()
         return True
 
     def running(self) -> bool:
@@ -182,8 +181,7 @@ class Executor(BaseExecutor):
         try:
             self.client.run_steps(self._sent(task))
         except BaseException:
-            with self._lock:
-                self._futures.pop(task, None)
+            self._take(task)
             self._close_if_done()
             raise
         self._start_reading()
@@ -214,12 +212,17 @@ class Executor(BaseExecutor):
         group.ended.clear()
         return ended
 
-    def _settle(self, task: Task) -> None:
+    def _take(self, task: Task) -> tuple[ExecutorFuture[Any], Callable[[bytes], Any]] | None:
+        """A task's future and what decodes its result, for whoever asks first: it is the one who ends it."""
         with self._lock:
-            future, decode = self._futures.pop(task, (None, None))
-            if future is None or decode is None or future.cancelled():
-                return
-            future.set_running_or_notify_cancel()
+            return self._futures.pop(task, None)
+
+    def _settle(self, task: Task) -> None:
+        taken = self._take(task)
+        if taken is None:
+            return
+        future, decode = taken
+        future.set_running_or_notify_cancel()
         try:
             value = decode(self.client._outcome(task))
         except BaseException as error:
