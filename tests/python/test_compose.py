@@ -87,6 +87,35 @@ def test_failed_parts_may_be_left_out(client: Client) -> None:
     assert client.perform(chain(numbers.call(4), each(squared, skip_failures=True))) == [1, 0]
 
 
+def test_what_cannot_be_submitted_is_its_own_part_s_failure(client: Client) -> None:
+    upper, half = client.function("upper"), "\ud800"
+    parts = [upper.call("a"), upper.call(half), upper.call("b")]
+    assert client.perform(group(*parts, skip_failures=True)) == [b"A", b"B"]
+    with pytest.raises(GroupError) as failed:
+        client.perform(group(*parts))
+    assert failed.value.results == [b"A", None, b"B"]
+    assert isinstance(failed.value.failures[1], ValueError)
+    with pytest.raises(ValueError, match="surrogates") as error:
+        client.perform(chain(upper.call("a"), lambda _: upper.call(half)))
+    assert error.value.__notes__ == ["in step 2 of a chain of 2"]
+    odd = upper.options(unique=half)
+    assert client.perform(group(upper.call("a"), odd.call("b"), skip_failures=True)) == [b"A"]
+
+
+def test_what_cannot_be_decoded_is_its_own_part_s_failure(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(data: bytes) -> int:
+        raise KeyError("not like this")
+
+    square, odd = client.function(tasks.square), client.function(tasks.square)
+    monkeypatch.setattr(odd, "decode", refuse)
+    assert client.perform(group(square.call(2), odd.call(3), skip_failures=True)) == [4]
+    with pytest.raises(KeyError) as error:
+        client.perform(chain(square.call(2), odd.call))
+    assert error.value.__notes__ == ["in step 2 of a chain of 2"]
+
+
 def test_a_composition_has_one_time_out(client: Client) -> None:
     wait, square = client.function(tasks.wait), client.function(tasks.square)
     with pytest.raises(WaitTimeoutError):
@@ -108,6 +137,8 @@ async def awaited(server: str) -> None:
         assert await client.perform(chain(numbers.call(9), each(square.call), total.call)) == 204
         with pytest.raises(GroupError):
             await client.perform(group(square.call(-1)))
+        half = client.function("upper").call("\ud800")
+        assert await client.perform(group(square.call(2), half, skip_failures=True)) == [4]
         one = client.perform(chain(square.call(1), square.call))
         two = client.perform(group(square.call(2)))
         both = tuple(await asyncio.gather(one, two))

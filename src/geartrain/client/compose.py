@@ -18,6 +18,7 @@ What becomes of failures:
 - The parts of a group all run to their end, since a job that was sent can't be taken back. If one or more
   failed the results are not reduced, and `GroupError` is raised, which has the failures and the results. With
   `skip_failures=True` the failed parts are left out instead, and the rest is reduced.
+- A call that can't even be submitted, or whose result can't be decoded, has failed like one whose job did.
 - `options(retry_count=2)` on a function has its jobs tried again before they count as failed.
 """
 
@@ -28,7 +29,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from ..errors import GeartrainError, GroupError, NoServersError, WaitTimeoutError
+from ..errors import GroupError, NoServersError, WaitTimeoutError
 from .progress import Bar
 from .steps import Steps
 from .task import Task
@@ -75,15 +76,16 @@ class Call(Composition[R_co]):
         def complete(task: Task, result: bytes) -> None:
             try:
                 value = self._function.decode(result)
-            except GeartrainError as error:
+            except Exception as error:
+                # Also what a codec or a class of the caller's raises: it is this part's failure.
                 done(None, error)
             else:
                 done(value, None)
 
         try:
             task = self._make()
-        except TypeError as error:
-            # What the step before gave does not fit.
+        except Exception as error:
+            # What the step before gave does not fit, or can't be sent.
             done(None, error)
             return
         task.on_complete(complete)
