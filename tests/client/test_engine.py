@@ -349,3 +349,28 @@ def test_callbacks_may_be_set_as_decorators() -> None:
     bench.reply(p.WORK_COMPLETE, b"H:1", b"x")
     call_back(group)
     assert log == [b"x"]
+
+
+def test_nothing_is_lost_when_a_signal_comes_while_a_lost_connection_s_tasks_are_placed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    tasks = [bench.submit(workload=b"%d" % number) for number in range(3)]
+    bench.open()
+    bench.sent()
+    choose = bench.engine.router.choose
+    calls = iter([choose])  # and then no more
+
+    def raise_at_the_second(*arguments: Any) -> Any:
+        call = next(calls, None)
+        if call is None:
+            raise KeyboardInterrupt
+        return call(*arguments)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(bench.engine.router, "choose", raise_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            bench.lose()
+    bench.open()
+    assert sorted(words[-1] for _, words in bench.sent()) == [b"0", b"1", b"2"]
+    assert not any(task.done for task in tasks)

@@ -101,17 +101,19 @@ class Client(Traffic, Calls["JobFuture[bytes]"], Functions, Blocking):
                                 self._hand_over()
                                 function, arguments = step
                                 break
-                            if self._leading:
-                                aside = self._follow(step)
-                            elif engine.wanted or engine.unwanted:
+                            if engine.wanted or engine.unwanted:
                                 aside = self._serve()
+                            elif self._leading:
+                                aside = self._follow(step)
                             elif (wait := self._begin_turn(step)) is not None:
                                 leads = self._leading = True
                                 poll = self._poll.poll
                                 break
                     except StopIteration as stop:
-                        self._wake_waiters()
-                        self._hand_over()
+                        if engine.news:
+                            self._wake_waiters()
+                        if self._followers:
+                            self._hand_over()
                         result: T = stop.value
                         return result
                 if leads:
@@ -119,9 +121,9 @@ class Client(Traffic, Calls["JobFuture[bytes]"], Functions, Blocking):
                 else:
                     function(*arguments)
         except BaseException as error:
+            if leads:
+                self._leading = False
             with self._lock:
-                if leads:
-                    self._leading = False
                 self._leave(error, steps, aside)
             raise
 
@@ -162,13 +164,16 @@ class Client(Traffic, Calls["JobFuture[bytes]"], Functions, Blocking):
             if watched._waiters is None:
                 watched._waiters = []
             watched._waiters.append(waiter)
-            yield from self._open_and_close()
             self._flush(now)
             # That may have been all that this thread, or another, waits for.
             self._wake_waiters()
-            next = self._engine.next_time
-            if any(channel.changed for channel in self._channels.values()) or (
-                next is not None and next < self._wakes_at
+            engine = self._engine
+            next = engine.next_time
+            if (
+                engine.wanted
+                or engine.unwanted
+                or any(channel.changed for channel in self._channels.values())
+                or (next is not None and next < self._wakes_at)
             ):
                 self._wake_leader()
             wait = -1 if step.deadline is None else min(max(step.deadline - now, 0.0), LONGEST_SLEEP)
@@ -191,7 +196,7 @@ class Client(Traffic, Calls["JobFuture[bytes]"], Functions, Blocking):
             self._alarm.ring()
 
     def _serve(self) -> Aside:
-        """Open and close what the engine wants opened and closed, without leading meanwhile."""
+        """Open and close what the engine wants opened and closed; others may lead meanwhile."""
         yield from self._open_and_close()
         self._wake_waiters()
         self._wake_leader()
@@ -201,14 +206,16 @@ class Client(Traffic, Calls["JobFuture[bytes]"], Functions, Blocking):
 
         None if what was written may have been all that the caller waits for.
         """
+        engine = self._engine
         now = self._now()
         was_written, more = self._flush(now)
         if was_written:
-            self._wake_waiters()
+            if engine.news:
+                self._wake_waiters()
             if step.sending:
                 return None
         deadline = now if more else step.deadline
-        next = self._engine.next_time
+        next = engine.next_time
         if deadline is None or (next is not None and next < deadline):
             deadline = next
         wait = LONGEST_SLEEP if deadline is None or deadline > now + LONGEST_SLEEP else deadline - now

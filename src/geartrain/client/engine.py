@@ -246,9 +246,17 @@ class Engine(Answers):
         link.state = DOWN
         items, unsent = _owed(link), set(link.queue)
         _clear(link)
-        for item in items:
-            if not item.done:
-                self._replace(link, item, 0 if item in unsent else losses, now)
+        try:
+            for item in items:
+                if not item.done:
+                    self._replace(link, item, 0 if item in unsent else losses, now)
+        except BaseException:
+            # A signal's handler raised: what was not reached waits here, for the next connection or its end.
+            placed = {item for other in self.links for item in other.queue}
+            for item in items:
+                if not item.done and item not in placed:
+                    self._enqueue(link, item, now)
+            raise
 
     def tick(self, now: float) -> None:
         """Time has passed: end what has run out of it, and probe servers that have been silent."""
