@@ -64,7 +64,7 @@ def test_functions_are_created_and_dropped(server: JobServer) -> None:
 def test_what_is_refused_is_told_with_the_servers_words(server: JobServer) -> None:
     refused = run("admin", "cancel", "H:nowhere:1", server=server)
     assert (refused.code, refused.out) == (4, "")
-    assert "UNKNOWN_JOB" in refused.err
+    assert "UNKNOWN_JOB: no job has the handle H:nowhere:1" in refused.err
     assert "function not found" in run("admin", "drop-function", "nothing", "-y", server=server).err
     assert run("admin", "max-queue", "f", "1", "2", server=server).code == 2
 
@@ -83,7 +83,9 @@ def test_what_is_logged_changes_while_the_server_runs() -> None:
         with server.connect() as peer:
             peer.sync()
         server.process.wait_for_output('"event": "disconnected"')
-        assert run("admin", "verbose", "loud", server=server).code == 4
+        refused = run("admin", "verbose", "loud", server=server)
+        assert refused.code == 4
+        assert "the levels are DEBUG, INFO" in refused.err
 
 
 def test_shutdown_stops_the_server() -> None:

@@ -88,7 +88,7 @@ def test_status_tells_how_far_a_job_is(server: JobServer) -> None:
         assert row == {"handle": handle, "known": True, "running": True, "numerator": 3, "denominator": 4}
         peer.send(Packet.WORK_COMPLETE, handle, "")
         done = run("status", handle, server=server)
-        assert done == (1, f"{handle}: not known: it has ended, or never was\n", "")
+        assert done == (1, "", f"geartrain: {handle}: not known: it has ended, or never was\n")
     assert run("status", "H:x:1", "--unique", "u", server=server).code == 2
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from geartrain.errors import NoServersError
 from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, gearmand_c, geartrain
 
@@ -38,8 +39,11 @@ def test_settings_of_a_function_are_set_shown_and_taken_back(tmp_path: Path) -> 
         assert row.startswith("report\t0\t0\t0\t0\t0\tmax-attempts 5, timeout 30s")
         assert run("function", "reset", "report", server=server).out == "report: keep-results 60s\n"
         wrong = run("function", "set", "report", "--rate", "often", server=server)
-        assert wrong.code == 1
-        assert "rate: expected one such as '100/s'" in wrong.err
+        assert wrong.code == 2
+        assert "--rate: expected one such as '100/s'" in wrong.err
+        wrong = run("function", "set", "report", "--timeout", "30x", server=server)
+        assert (wrong.code, wrong.out) == (2, "")
+        assert "--timeout: expected a time such as '30s' or '10m', got '30x'" in wrong.err
         assert run("function", "set", "report", server=server).code == 2
 
 
@@ -120,8 +124,12 @@ def test_schedules_are_added_listed_paused_resumed_and_removed(server: JobServer
     assert gone.code == 1
     assert "there is no schedule 'nightly'" in gone.err
     wrong = run("schedule", "add", "x", "--cron", "99 * * * *", "--function", "f", server=server)
-    assert wrong.code == 1
-    assert "bad minute" in wrong.err
+    assert wrong.code == 2
+    assert "--cron: '99 * * * *': bad minute; the fields are minute 0-59" in wrong.err
+    nowhere = ("--cron", "* * * * *", "--function", "f", "--tz", "Nowhere/Land")
+    wrong = run("schedule", "add", "x", *nowhere, server=server)
+    assert wrong.code == 2
+    assert "--tz: 'Nowhere/Land' is no time zone" in wrong.err
 
 
 def test_the_result_of_a_background_job_can_be_fetched_and_waited_for(server: JobServer) -> None:
@@ -140,9 +148,28 @@ def test_the_result_of_a_background_job_can_be_fetched_and_waited_for(server: Jo
     assert run("result", handle, server=server).out == "result"
     shown = json.loads(run("result", handle, "--json", server=server).out)
     assert (shown["data"], shown["numerator"], shown["denominator"], shown["attempts"]) == ("result", 3, 4, 1)
+    other = run("submit", "g", "--background", server=server).out.strip()
+    late = run("result", other, "--wait", "--timeout", "200ms", server=server)
+    assert (late.code, late.err) == (5, f"geartrain: {other}: no result within 0.2 s\n")
+    wrong = run("result", other, "--wait", "--timeout", "soon", server=server)
+    assert wrong.code == 2
     unknown = run("result", "H:nobody:1", "--wait", server=server)
     assert unknown.code == 1
     assert "no job or kept result" in unknown.err
+
+
+def test_a_server_that_is_lost_while_its_result_is_waited_for_is_named(
+    server: JobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = run("submit", "f", "--background", server=server).out.strip()
+
+    def lose(*_: object, **__: object) -> bytes:
+        raise NoServersError({server.address: "the server closed the connection"})
+
+    monkeypatch.setattr("geartrain.client.Client.result", lose)
+    lost = run("result", handle, "--wait", server=server)
+    assert lost.code == 3
+    assert f"{server.address} was lost while {handle} was waited for (the server closed" in lost.err
 
 
 def test_whoever_waits_for_a_job_that_dies_is_told_where_its_attempts_are(server: JobServer) -> None:

@@ -190,7 +190,7 @@ def test_a_background_job_prints_its_handle_and_has_its_priority(
 
 def test_a_prefix_goes_before_the_functions_name(server: JobServer) -> None:
     assert run("submit", "f", "--background", "--prefix", "test", server=server).code == 0
-    assert run("status", server=server).out == "test\tf\t1\t0\t0\n"
+    assert run("status", server=server).out == "test\\tf\t1\t0\t0\n"
 
 
 def test_a_unique_is_shared_and_the_workload_can_be_it(server: JobServer) -> None:

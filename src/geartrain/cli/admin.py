@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ..errors import ServerError
 from .help import examples
-from .output import JsonOption, WatchOption, repeat, show_json, show_table
+from .output import JsonOption, WatchOption, printable, repeat, show_json, show_table
 from .servers import ServerOption, ask_each, end_with, servers_of
 
 if TYPE_CHECKING:
     from ..client import Admin
+
+LEVELS: Final = "DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL, ALERT and FATAL"
+"""What can be logged from, in gearmand's words."""
 
 app = typer.Typer(
     name="admin",
@@ -43,6 +47,11 @@ def _show_answers(given: list[str] | None, question: Callable[[Admin], str]) -> 
     for at, answer in answers.items():
         typer.echo(f"{at}\t{answer}" if len(servers) > 1 else answer)
     end_with(servers, answers)
+
+
+def _explained(error: ServerError, meaning: str) -> ServerError:
+    """A refusal with what it means here, which the server's words leave open."""
+    return ServerError(error.code, "; ".join(filter(None, (error.text, meaning))))
 
 
 def _yes(flag: bool) -> str:
@@ -109,7 +118,14 @@ def cancel(
 ) -> None:
     """Cancel a job; its clients are told that it failed."""
     servers = servers_of(server)
-    end_with(servers, ask_each(servers, lambda admin: admin.cancel(handle)))
+
+    def order(admin: Admin) -> None:
+        try:
+            admin.cancel(handle)
+        except ServerError as error:
+            raise _explained(error, f"no job has the handle {printable(handle)}") from None
+
+    end_with(servers, ask_each(servers, order))
 
 
 @app.command("create-function")
@@ -152,12 +168,19 @@ def max_queue(
 @app.command()
 def verbose(
     level: Annotated[
-        str | None, typer.Argument(metavar="[LEVEL]", help="DEBUG, INFO, WARNING, ERROR, CRITICAL, …")
+        str | None, typer.Argument(metavar="LEVEL", help=f"{LEVELS}.", show_default=False)
     ] = None,
     server: ServerOption = None,
 ) -> None:
     """Show how much the server logs, or change it while it runs."""
-    _show_answers(server, lambda admin: admin.verbosity(level))
+
+    def question(admin: Admin) -> str:
+        try:
+            return admin.verbosity(level)
+        except ServerError as error:
+            raise _explained(error, f"the levels are {LEVELS}") from None
+
+    _show_answers(server, question)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 
 from ..errors import GeartrainError, JobException, WaitTimeoutError
-from .exits import ExitCode, complain, fail
+from .exits import ExitCode, code_of, complain, fail
 from .output import on_terminal
 
 PATIENCE: Final = 30.0
@@ -31,6 +31,7 @@ def ask(servers: list[str], function: str, workload: object) -> dict[str, Any]:
             code = ExitCode.FAILED
         except GeartrainError as error:
             complain(str(error))
+            code = code_of(error)
     if not answers:
         raise typer.Exit(code)
     return answers

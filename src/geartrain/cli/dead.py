@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 HandlesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[HANDLE]...", help="Their handles.", show_default=False)
+    list[str] | None, typer.Argument(metavar="HANDLE", help="Their handles.", show_default=False)
 ]
 FunctionOption = Annotated[
     str, typer.Option("--function", "-f", help="All of this function.", show_default=False)
@@ -72,7 +72,7 @@ def list_(
 
 @app.command(epilog=examples("geartrain dead show H:myhost:1732459863000001 --workload > workload.bin"))
 def show(
-    handle: Annotated[str, typer.Argument(help="The job's handle.", show_default=False)],
+    handle: Annotated[str, typer.Argument(metavar="HANDLE", help="The job's handle.", show_default=False)],
     workload: Annotated[bool, typer.Option("--workload", help="Only its workload, byte for byte.")] = False,
     server: ServerOption = None,
     as_json: JsonOption = False,

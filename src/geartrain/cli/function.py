@@ -117,6 +117,15 @@ def set_(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if not wanted:
         fail("nothing is to be set: see geartrain function set --help", ExitCode.USAGE)
+
+    from ..broker.policy import Policy
+
+    for name, value in wanted.items():
+        try:
+            Policy().update({name: value})
+        except ValueError as error:
+            sentence = str(error).removeprefix(f"{name}: ")
+            fail(f"--{name.replace('_', '-')}: {sentence}", ExitCode.USAGE)
     _report(changed(servers_of(server), "function.set", {"function": function, **wanted}))
 
 

@@ -40,9 +40,7 @@ _KINDS = {
 
 JournalArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[JOURNAL]", help="sqlite:PATH, or PATH.", show_default="where serve keeps its own"
-    ),
+    typer.Argument(metavar="JOURNAL", help="sqlite:PATH, or PATH.", show_default="where serve keeps its own"),
 ]
 
 
@@ -158,6 +156,7 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
+            metavar="SOURCE",
             help="gearmand's SQLite queue or database, a journal, or what export printed (-: stdin).",
             show_default=False,
         ),

@@ -12,6 +12,7 @@ from .exits import ExitCode, complain
 from .help import examples
 from .output import JsonOption, show_json, show_table
 from .servers import ServerOption, servers_of
+from .times import read_seconds
 
 app = typer.Typer()
 
@@ -29,7 +30,10 @@ SIZE: Final = 64
 def ping(
     count: Annotated[int, typer.Option("--count", "-c", min=1, help="Echoes to send to each server.")] = 3,
     timeout: Annotated[
-        float, typer.Option("--timeout", "-t", min=0.001, metavar="SECONDS", help="Time for each answer.")
+        float,
+        typer.Option(
+            "--timeout", "-t", parser=read_seconds, metavar="TIME", help="For each answer: 2s, or 2."
+        ),
     ] = 5.0,
     server: ServerOption = None,
     as_json: JsonOption = False,

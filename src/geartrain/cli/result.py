@@ -14,6 +14,7 @@ from .exits import ExitCode, code_of, complain, fail
 from .help import examples
 from .output import JsonOption, printable, show_json
 from .servers import ServerOption, servers_of
+from .times import read_seconds
 
 app = typer.Typer()
 
@@ -26,10 +27,15 @@ app = typer.Typer()
     )
 )
 def result(
-    handle: Annotated[str, typer.Argument(help="What submit --background printed.", show_default=False)],
+    handle: Annotated[
+        str, typer.Argument(metavar="HANDLE", help="What submit --background printed.", show_default=False)
+    ],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", "-t", min=0.001, metavar="SECONDS", help="Wait no longer.")
+        float | None,
+        typer.Option(
+            "--timeout", "-t", parser=read_seconds, metavar="TIME", help="Wait no longer: 30s, or 30."
+        ),
     ] = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
@@ -75,7 +81,7 @@ def _outcome(servers: list[str], handle: str) -> dict[str, Any]:
 def _end(server: str, handle: str, timeout: float | None) -> tuple[str, bytes]:
     """How the job ends, when it has: its state, and the result or exception."""
     from ..client import Client
-    from ..errors import JobException, JobFailed
+    from ..errors import JobException, JobFailed, NoServersError, WaitTimeoutError
 
     try:
         with Client(server) as client:
@@ -84,6 +90,14 @@ def _end(server: str, handle: str, timeout: float | None) -> tuple[str, bytes]:
         return "exception", error.data
     except JobFailed:
         return "fail", b""
+    except WaitTimeoutError:
+        raise WaitTimeoutError(f"{handle}: no result within {timeout:g} s") from None
+    except NoServersError as error:
+        reason = error.reasons.get(server, str(error))
+        fail(
+            f"{server} was lost while {handle} was waited for ({reason}): ask again when it is back",
+            ExitCode.NO_SERVER,
+        )
 
 
 def _data(found: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .asking import ask, changed, when, when_in_table
+from .exits import ExitCode, fail
 from .help import examples
 from .output import JsonOption, printable, show_json, show_table
 from .servers import ServerOption, end_with, servers_of
@@ -27,7 +28,7 @@ app = typer.Typer(
     ),
 )
 
-NameArgument = Annotated[str, typer.Argument(help="The schedule's name.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
 
 
 class Priority(StrEnum):
@@ -98,6 +99,7 @@ def add(
     A schedule is durable like a job. What falls into the hour that daylight saving time leaves out runs right
     after it, and what falls into the hour that comes twice runs once.
     """
+    _look_at(cron, tz)
     wanted: dict[str, Any] = {
         "name": name,
         "cron": cron,
@@ -114,6 +116,25 @@ def add(
         wanted["workload_base64"] = base64.b64encode(data).decode()
     for answer in changed(servers_of(server), "schedule.add", wanted).values():
         typer.echo(f"{printable(name)}: runs next at {when(answer['next'])}")
+
+
+def _look_at(cron: str, tz: str) -> None:
+    """End the command if one of them can't be understood."""
+    from zoneinfo import available_timezones
+
+    from ..server.cron import Cron
+
+    try:
+        Cron(cron, "UTC")
+    except ValueError as error:
+        fail(
+            f"--cron: {error}; the fields are minute 0-59, hour 0-23, day of month 1-31, month 1-12, "
+            "day of week 0-7 (0 and 7: Sunday)",
+            ExitCode.USAGE,
+        )
+    here = available_timezones()
+    if tz and here and tz not in here:  # where none is known, the server has to tell
+        fail(f"--tz: {tz!r} is no time zone; there are such as 'Europe/Berlin'", ExitCode.USAGE)
 
 
 @app.command("list", epilog=examples("geartrain schedule list --json"))

@@ -96,10 +96,10 @@ def _show_job(client: Client, handle: str, unique: str, as_json: bool) -> bool:
     if as_json:
         named = {"unique": unique} if unique else {"handle": handle}
         show_json(named | {name: value for name, value in answer._asdict().items() if value is not None})
-    else:
+    elif answer.known:
         typer.echo(f"{printable(unique or handle)}: {describe(answer)}")
     if not answer.known:
-        raise typer.Exit(ExitCode.FAILED)
+        fail(f"{printable(unique or handle)}: {describe(answer)}")
     return True
 
 

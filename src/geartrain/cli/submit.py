@@ -16,6 +16,7 @@ from .exits import ExitCode, fail
 from .help import examples
 from .output import JsonOption
 from .servers import ServerOption, servers_of
+from .times import read_seconds
 
 app = typer.Typer()
 
@@ -98,7 +99,9 @@ def submit(
     retry: Annotated[int, typer.Option(min=0, metavar="N", help="Submit a failed job so often again.")] = 0,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", "-t", min=0.001, metavar="SECONDS", help="For each job."),
+        typer.Option(
+            "--timeout", "-t", parser=read_seconds, metavar="TIME", help="For each job: 30s, or 30."
+        ),
     ] = None,
     at_once: Annotated[
         int, typer.Option(metavar="N", min=1, help="With --lines: jobs that wait for their answers together.")

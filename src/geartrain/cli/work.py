@@ -14,6 +14,7 @@ from .lifeline import LifelineOption, hold_lifeline
 from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
 from .servers import ServerOption, servers_of
 from .sizes import parse_size
+from .times import read_seconds
 
 if TYPE_CHECKING:
     from ..worker import Worker
@@ -56,7 +57,7 @@ def work(
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0.001, help="With --shell: what a job may take (CAN_DO_TIMEOUT)."
+            metavar="TIME", parser=read_seconds, help="With --shell: what a job may take (CAN_DO_TIMEOUT)."
         ),
     ] = None,
     prefix: Annotated[
