@@ -113,7 +113,30 @@ def test_a_taken_port_ends_it_with_a_sentence() -> None:
             assert second.wait() == 1
             line = json.loads(second.stderr)
             assert line["event"] == "the job server could not go on"
-            assert port in line["reason"]
+            assert (
+                f"127.0.0.1:{port}: address already in use; another program listens there" in line["reason"]
+            )
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("nowhere.invalid", "nowhere.invalid can't be found"),
+        ("unix:/nowhere/g.sock", "unix:/nowhere/g.sock: there is no folder /nowhere: make it first"),
+        (f"unix:{__file__}", "a file is there that is no socket"),
+        ("192.0.2.1", "192.0.2.1:0: cannot assign requested address; listen at an address of this machine"),
+    ],
+)
+def test_an_address_that_can_not_be_had_is_named_also_when_the_log_is_elsewhere(
+    tmp_path: Path, address: str, sentence: str
+) -> None:
+    log = tmp_path / "log"
+    options = ("--listen", address, "--port", "0", "--journal", "memory", "--log-file", str(log))
+    with Process(*GEARTRAIN, "serve", *options) as server:
+        assert server.wait() == 1
+        assert sentence in server.stderr
+        assert "Traceback" not in server.stderr
+    assert sentence in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import typer
 
 from ..errors import ConfigError, GeartrainError
 from ..version import __version__, form
-from .exits import ExitCode, fail
+from .exits import ExitCode, complain, fail
 from .logs import LogFormat, LogLevel, configure_logs
 
 if TYPE_CHECKING:
     from ..server import Server
     from ..server.config import Settings
+    from ..server.options import ServerOptions
 
 
 def gather(config: str | None, overrides: Mapping[str, Any]) -> Settings:
@@ -68,6 +69,50 @@ def run(settings: Settings, on_listening: Callable[[], None] | None = None) -> N
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
     except (GeartrainError, OSError, ValueError) as error:
-        log.error("the job server could not go on", reason=str(error))
+        reason = _in_words(error, options)
+        log.error("the job server could not go on", reason=reason)
+        if options.log.file:
+            complain(f"the job server could not go on: {reason}")
         raise typer.Exit(ExitCode.FAILED) from None
     log.info("the job server has stopped")
+
+
+def _in_words(error: Exception, options: ServerOptions) -> str:
+    """Why the server could not start, with the address or file, and what to do about it."""
+    import errno
+    import os
+    import socket
+
+    if not isinstance(error, OSError):
+        return str(error)
+    said = error.strerror or str(error)
+    if isinstance(error, socket.gaierror):
+        names = [address.host for address in options.addresses() if not _is_known(address.host)]
+        return (
+            f"{' and '.join(names) or 'a name to listen at'} can't be found ({said}): listen at a name or "
+            "address of this machine, or at 0.0.0.0 for all of its addresses"
+        )
+    if error.filename is not None:
+        said = f"{error.filename}: {said}"
+    else:
+        for path in filter(None, (address.path for address in options.addresses())):
+            folder = os.path.dirname(os.path.abspath(path))
+            if error.errno == errno.ENOENT and not os.path.isdir(folder):
+                return f"unix:{path}: there is no folder {folder}: make it first"
+            if error.errno == errno.EADDRINUSE and os.path.isfile(path):
+                return f"unix:{path}: a file is there that is no socket: move it away, or choose another path"
+    advice = {
+        errno.EADDRINUSE: "; another program listens there: end that one, or choose another address",
+        errno.EADDRNOTAVAIL: "; listen at an address of this machine, or at 0.0.0.0 for all of them",
+        errno.EACCES: "; this user may not have that: choose a port from 1024 on, or another path",
+    }
+    return said + advice.get(error.errno or 0, "")
+
+
+def _is_known(host: str) -> bool:
+    import socket
+
+    try:
+        return not host or bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False

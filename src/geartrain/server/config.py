@@ -17,7 +17,7 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from ..broker.policy import seconds
+from ..broker.policy import Policy, seconds
 from ..errors import ConfigError
 from .options import BYTES, SECONDS, ServerOptions
 
@@ -52,8 +52,10 @@ class Settings:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: {error}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} can't be read: {error}") from None
+        except OSError as error:
+            raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} can't be read: it is no UTF-8") from None
         self._take_table(path, text, (), tables)
 
     def _take_table(self, path: str, text: str, at: Key, table: dict[str, Any]) -> None:
@@ -66,6 +68,9 @@ class Settings:
                 self._take_table(path, text, key, value)
             else:
                 self.set(key, value, origin)
+        for key in _BY_NAME:
+            if not at and key[0] in table:
+                _look_at_each(path, text, key, self.values[key])
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """Take in the variables that begin with `GEARTRAIN_` and name a setting."""
@@ -96,7 +101,10 @@ class Settings:
         try:
             self.values[key] = _convert(key, field, value)
         except ValueError as error:
-            raise ConfigError(f"{origin}: {dotted(key)}: {error}") from None
+            is_named = origin in (f"--set {dotted(key)}", _flag(dotted(key)))
+            where = origin if is_named else f"{origin}: {dotted(key)}"
+            said = str(error).replace("`object`", "`table`").partition(" - at `$")[0]
+            raise ConfigError(f"{where}: {said}") from None
         self.origins[key] = origin
 
     def options(self) -> ServerOptions:
@@ -215,6 +223,29 @@ def _walk(model: type, at: Key = ()) -> Iterator[tuple[Key, Field[Any]]]:
 _FIELDS: Final[dict[Key, Field[Any]]] = dict(_walk(ServerOptions))
 """Every setting by its key, those of tables last."""
 _TABLES: Final = {key[:-1] for key in _FIELDS if len(key) > 1}
+
+
+_BY_NAME: Final[tuple[Key, ...]] = (("functions",), ("schedules",))
+"""Settings whose values are tables by a name that people choose, with settings of their own."""
+
+
+def _look_at_each(path: str, text: str, key: Key, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that the settings of functions or schedules can be understood, while their lines are known."""
+    from .schedules import Schedule
+
+    for name, settings in tables.items():
+        at: Key = (*key, name)
+        try:
+            if key == ("schedules",):
+                Schedule(name, settings, "UTC")
+            else:
+                for setting, value in settings.items():
+                    at = (*key, name, setting)
+                    Policy().update({setting: value})
+        except ValueError as error:
+            said = str(error).removeprefix(f"schedule {name!r}: ").removeprefix(f"{at[-1]}: ")
+            line = max(line_of(text, at), line_of(text, at[:-1]))  # it may stand within a value
+            raise ConfigError(f"{path}:{line}: {dotted(at)}: {said}") from None
 
 
 def _field(key: Key, origin: str) -> Field[Any]:
