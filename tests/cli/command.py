@@ -144,7 +144,7 @@ class Terminal:
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,
-                # Where tests run in parallel, the environment has a width, which would go before the terminal's.
+                # Where tests run in parallel, the environment has a width, which goes before the terminal's.
                 env={
                     **_environment(server),
                     "TERM": "xterm-256color",
