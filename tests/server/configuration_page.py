@@ -29,11 +29,16 @@ A mistake is named with its key and its place, and nothing starts:
 geartrain: geartrain.toml:4: limits.packt is no setting; did you mean limits.packet?
 ```
 
-Sizes are numbers of bytes or texts such as `"64 MiB"`, lengths of time are seconds or texts such as `"30s"`.
-In the environment and with `--set` the items of a list have commas between them.
+Sizes are numbers of bytes or texts such as `"64 MiB"`, lengths of time are seconds or texts such as
+`"500ms"`, `"30s"`, `"10m"`, `"1h"` or `"7d"`. In the environment and with `--set` the items of a list have
+commas between them.
 
 SIGHUP reads the certificates and the [access file](security.md) again. The log's level is changed while the
 server runs: `geartrain admin verbose debug`.
+
+The defaults are those of a server that a program starts. `geartrain serve` has another one for `journal`:
+the file `journal.db` in this user's state folder, so that background jobs survive; `--print-config` shows
+where that is.
 """
 
 
