@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from geartrain.errors import NoServersError
+from tests.harness.processes import free_port
 from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, gearmand_c, geartrain
 
@@ -66,7 +67,8 @@ def test_dead_jobs_are_listed_shown_queued_again_and_dropped(server: JobServer) 
     assert run("dead", "drop", "--function", "f", server=server).out == "1 dropped\n"
     assert json.loads(run("dead", "list", "--json", server=server).out) == []
     assert run("dead", "show", handles[1], server=server).code == 1
-    assert run("dead", "drop", server=server).code == 2
+    nothing = run("dead", "drop", server=server)
+    assert (nothing.code, nothing.err) == (2, "geartrain: name handles, or give --function or --all\n")
     with server.connect() as worker:
         worker.can_do("f")
         assert worker.grab().workload == b"one"
@@ -79,6 +81,11 @@ def test_of_several_handles_those_that_are_dead_are_changed_and_the_others_named
         worker.can_do("f")
         worker.send(Packet.WORK_FAIL, worker.grab().handle)
         worker.sync()
+    gone = f"127.0.0.1:{free_port()}"
+    servers = ("--server", gone, "--server", server.address)
+    code, out, err = run("dead", "requeue", "nope", "nor this", *servers)
+    assert (code, out) == (3, "")
+    assert "nor this: no dead job has this handle" in err
     code, out, err = run("dead", "drop", "nope", handle, "\udcff", server=server)
     assert (code, out) == (1, "1 dropped\n")
     assert "nope: no dead job has this handle" in err

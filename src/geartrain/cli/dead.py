@@ -119,9 +119,11 @@ def drop(
 
 def _change(servers: list[str], what: str, handles: list[str], function: str, everything: bool) -> None:
     """Have jobs queued again or dropped, and say how many were."""
-    if bool(handles) + bool(function) + everything != 1:
-        only = "only one of them" if handles or function or everything else "one of them"
-        fail(f"say which: handles, --function or --all, and {only}", ExitCode.USAGE)
+    ways = bool(handles) + bool(function) + everything
+    if not ways:
+        fail("name handles, or give --function or --all", ExitCode.USAGE)
+    if ways > 1:
+        fail("handles, --function and --all: only one of them goes", ExitCode.USAGE)
     key = {"requeue": "requeued", "drop": "dropped"}[what]
     if handles:
         _change_each(servers, what, handles, key)
@@ -139,8 +141,8 @@ def _change_each(servers: list[str], what: str, handles: list[str], key: str) ->
         try:
             count += _first(servers, f"dead.{what}", {"handle": handle})[key]
         except typer.Exit as end:
-            code = end.exit_code
-            if code != ExitCode.FAILED:
+            code = max(code, end.exit_code)
+            if code != ExitCode.FAILED and len(servers) == 1:
                 break  # there is no server, and the next handle would not find one either
     if count or not code:
         _tell(what, count)
