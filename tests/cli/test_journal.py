@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -248,9 +248,17 @@ def test_what_is_left_of_a_file_whose_end_is_missing_is_saved(tmp_path: Path) ->
     assert '"nightly"' in saved.out
 
 
-@pytest.mark.parametrize("kept", [slice(8000), slice(200)])
-def test_where_nothing_is_left_the_advice_leads_on(path: str, kept: slice) -> None:
-    Path(path).write_bytes(Path(path).read_bytes()[kept])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:8000],
+        lambda content: content[:200],
+        lambda content: content[:16] + b"\xff" * 52 + content[68:],
+    ],
+    ids=["two pages are left", "a head is left", "the head is broken"],
+)
+def test_where_nothing_is_left_the_advice_leads_on(path: str, damage: Callable[[bytes], bytes]) -> None:
+    Path(path).write_bytes(damage(Path(path).read_bytes()))
     saved = run("journal", "export", path, "--skip-damaged")
     assert saved.code == 1
     assert ".recover" in saved.err.splitlines()[-1]
