@@ -22,6 +22,8 @@ def test_a_server_that_is_well_has_nothing_bad() -> None:
         worker.can_do("resize")
         found = findings(server, code=0)
         assert "1 function of 100,000" in found
+        # Of the form that the server runs in it knows nothing.
+        assert [found[what] for what in found if what.startswith("this command: Python")] == [("good", "")]
         assert found["journal memory"] == ("look", "background jobs end with the server")
         assert all(verdict != "bad" for verdict, _ in found.values())
         assert any(what.startswith("an echo takes") for what in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -120,6 +121,7 @@ def test_a_handle_is_whole_on_a_narrow_terminal(columns: int, server: JobServer)
         assert terminal.wait() == 0
         assert "\u2026" not in terminal.text
         assert handle in terminal.text
+        assert not re.search(r":\d\d[+-]\d\d:", terminal.text)  # whoever sits there knows the zone
         assert max(map(len, terminal.text.splitlines())) <= columns
 
 
