@@ -356,3 +356,12 @@ def test_a_folder_that_may_not_be_entered_is_said_to_be_that(
         file.write(Batch(1))
     monkeypatch.undo()
     file.close()
+
+
+def test_a_file_that_was_empty_is_nobody_elses_business_either(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch(0o644)
+    file = JournalFile(str(path))
+    file.open()
+    assert path.stat().st_mode & 0o777 == 0o600
+    file.close()

@@ -76,9 +76,11 @@ class JournalFile:
         self._lock.acquire()
         try:
             version = inspect(self.path)
+            # With the rights that SQLite then gives the files beside it: workloads are nobody's business.
             if not os.path.exists(self.path):
-                # With the rights that SQLite then gives the files beside it: workloads are nobody's business.
                 os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            elif not os.path.getsize(self.path):
+                os.chmod(self.path, 0o600)
             connection = self._connect()
             try:
                 schema.migrate(connection, version)
