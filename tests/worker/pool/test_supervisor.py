@@ -29,8 +29,8 @@ say("orphaned")
 """
 """Stops on SIGTERM, and when its standard input ends."""
 
-DEAF: Final = PATIENT.replace("os._exit(0)", "threading.Event().wait()")
-"""Says that it is stopping, and does not."""
+DEAF: Final = PATIENT.replace("os._exit(0)", "threading.Event().wait(60); os._exit(1)")
+"""Says that it is stopping, and does not, for longer than a test takes."""
 
 
 def supervise(folder: Path, script: str, processes: int = 2, grace: float = 10, *watched: Path) -> Process:
