@@ -281,3 +281,12 @@ def test_two_schedules_of_one_name_are_refused(clock: Clockwork) -> None:
     clock.add()
     with pytest.raises(ValueError, match="already"):
         clock.add()
+
+
+def test_a_function_of_the_servers_own_is_not_scheduled(clock: Clockwork) -> None:
+    with pytest.raises(ValueError, match=r"schedule 's': geartrain\.dead\.list is the server's own"):
+        clock.schedules.restore(
+            [], {"s": {"cron": "* * * * *", "function": "geartrain.dead.list"}}, clock.wall
+        )
+    with pytest.raises(ValueError, match=r"geartrain\.result is the server's own"):
+        clock.ask("add", name="s", cron="* * * * *", function="geartrain.result")

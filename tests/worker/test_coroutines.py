@@ -397,9 +397,10 @@ def test_no_more_jobs_are_asked_for_than_max_jobs_of_all_servers_together() -> N
         for server in (one, other):
             ends[server] = server.accept()
             ends[server].greet()
-        ends[one].assign("hold", handle="H:one:1")
-        ends[other].send(Packet.NOOP)
-        ends[other].expect(Packet.GRAB_JOB_ALL)
+        for server in (one, other):
+            ends[server].send(Packet.NOOP)
+            ends[server].expect(Packet.GRAB_JOB_ALL)
+        ends[one].send(Packet.JOB_ASSIGN_UNIQ, "H:one:1", "hold", "", "")
         gate.set()
         ends[one].expect(Packet.WORK_COMPLETE)
         ends[other].send(Packet.JOB_ASSIGN_UNIQ, "H:other:1", "hold", "", "")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from ..broker import Broker
-from ..broker.builtins import BUILTIN_PREFIX, json_object, take_text
+from ..broker.builtins import json_object, take_text
 from ..broker.limits import MAX_NAME, MAX_UNIQUE, Refused
 from ..broker.records import Document
 from ..broker.state import HIGH, LOW, NORMAL
@@ -64,8 +64,6 @@ class Schedule:
                 raise ValueError(f"schedule {name!r}: {key}: expected text, got {value!r}")
         self.name = name
         self.function = settings.get("function", "")
-        if self.function.startswith(BUILTIN_PREFIX.decode()):
-            raise ValueError(f"schedule {name!r}: {self.function!r} is no worker's function")
         if not name or not self.function:
             raise ValueError(f"schedule {name!r}: a name and a 'function' are needed")
         if len(name) > MAX_NAME or not name.isprintable():
@@ -177,7 +175,7 @@ class Schedules:
         self._wall = wall
         kept = {document.key: json.loads(document.value) for document in documents if document.kind == KIND}
         for name, settings in configured.items():
-            schedule = Schedule(name, settings, self._zone)
+            schedule = self._make(name, settings)
             schedule.is_configured = True
             schedule.begin(wall)
             self._schedules[name] = schedule
@@ -191,6 +189,12 @@ class Schedules:
                 continue
             schedule = self._schedules[name] = Schedule(name, state["settings"], self._zone)
             self._take_up(schedule, state)
+
+    def _make(self, name: str, settings: Mapping[str, Any]) -> Schedule:
+        schedule = Schedule(name, settings, self._zone)
+        if self._broker.builtins.knows(schedule.function.encode("utf-8", "surrogateescape")):
+            raise ValueError(f"schedule {name!r}: {schedule.function} is the server's own, and no job")
+        return schedule
 
     def _take_up(self, schedule: Schedule, state: dict[str, Any]) -> None:
         schedule.paused = state["paused"]
@@ -285,7 +289,7 @@ class Schedules:
         elif len(self._schedules) >= MOST:
             raise ValueError(f"there are {MOST} schedules already: remove some")
         settings = {key: value for key, value in wanted.items() if value is not None}
-        schedule = Schedule(name, settings, self._zone)
+        schedule = self._make(name, settings)
         schedule.begin(self._wall)
         self._schedules[name] = schedule
         self._forget_runs(name)
