@@ -35,6 +35,9 @@ MARGIN: Final = 2.0
 """Seconds beyond the grace after which a child is killed: it gives its jobs back itself, if it can."""
 AT_ONCE: Final = 1.0
 """Seconds that children have to end after a second signal."""
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at the children. A signal that comes in the instant before a wait begins does not
+end it: its handler runs when the wait is over."""
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _PASSED_ON: Final = (signal.SIGUSR1, signal.SIGUSR2)
@@ -122,14 +125,14 @@ class Supervisor:
     def _children(self) -> list[Child]:
         return [place.child for place in self._places if place.child is not None] + self._retired
 
-    def _patience(self) -> float | None:
-        """Seconds until something is due; None if nothing will be without an event."""
+    def _patience(self) -> float:
+        """Seconds until something is due or the next look is."""
         due = min(
             [child.kill_at for child in self._children() if not child.killed]
             + [place.due for place in self._places if place.child is None and not self._stopping],
             default=math.inf,
         )
-        return None if due == math.inf else max(0.0, due - time.monotonic())
+        return min(max(0.0, due - time.monotonic()), LOOK_EVERY)
 
     # Looking after them
 
