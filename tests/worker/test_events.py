@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,9 @@ def test_events_are_sent_at_once_and_in_order() -> None:
         job.status(1, 3)
         job.data(b"a\0b")
         job.data("text")
+        number: Any = 5
+        with pytest.raises(TypeError, match="5: what is sent is bytes or str"):
+            job.data(number)
         job.warning("careful")
         assert go_on.wait(10)
         job.status(3, 3)

@@ -17,7 +17,7 @@ from .engine import Engine
 from .link import Link, Question
 from .numbers import require_seconds
 from .steps import Steps, Wait
-from .task import WAITING, Task, TaskState
+from .task import NEW, WAITING, Task, TaskState
 
 F = TypeVar("F")
 
@@ -166,10 +166,13 @@ class BaseClient(ABC, Generic[F]):
             raise WaitTimeoutError(f"{what} in time")
         yield Wait(watched, deadline)
 
-    def _submit_all(self, tasks: Iterable[Task]) -> None:
+    def _submit_all(self, new: deque[Task]) -> None:
+        """Submit tasks. Each is taken out once it was submitted: nothing is forgotten if that raises."""
         now = self._now()
-        for task in tasks:
-            self._engine.submit(task, now)
+        while new:
+            if new[0].state is NEW:
+                self._engine.submit(new[0], now)
+            new.popleft()
 
     def _deadline(self, timeout: float | None) -> float | None:
         if timeout is None:

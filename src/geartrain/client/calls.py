@@ -7,11 +7,11 @@ from typing import Final, TypeVar
 
 from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError, UnknownJobError
 from ..wire import packets as p
-from ..wire.codec import arguments
+from ..wire.codec import arguments, bytes_of
 from .base import BaseClient
 from .numbers import number
 from .steps import Steps, call
-from .task import JobStatus, Priority, Task, Workload, bytes_of
+from .task import JobStatus, Priority, Task, Workload
 
 F = TypeVar("F")
 

@@ -119,7 +119,7 @@ class BaseResults(Generic[X, R]):
         group, waiting = self._group, self._waiting
         group.remaining += len(new)
         waiting.update(dict.fromkeys(new))
-        self._client._submit_all(new)
+        self._client._submit_all(deque(new))
         watched: Task | Group = next(iter(waiting)) if self._ordered else group
         if group.ended or (self._ordered and next(iter(waiting)).done):
             return

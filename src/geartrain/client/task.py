@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..errors import GeartrainError
 from ..wire import packets as p
+from ..wire.codec import bytes_of
 from ..wire.parser import MAX_PACKET
 
 if TYPE_CHECKING:
@@ -83,21 +84,6 @@ _BACKGROUND: Final = {"high": p.SUBMIT_JOB_HIGH_BG, "normal": p.SUBMIT_JOB_BG, "
 
 LARGEST_WORKLOAD: Final = MAX_PACKET - 1024
 """Bytes; names and what else is in its packet have room beside it."""
-
-
-def bytes_of(workload: Workload) -> bytes:
-    """A workload as it is sent.
-
-    Raises:
-        TypeError: it is none. (`bytes` would make so many NULs of a number.)
-    """
-    if isinstance(workload, bytes):
-        return workload
-    if isinstance(workload, str):
-        return workload.encode()
-    if isinstance(workload, bytearray | memoryview):
-        return bytes(workload)
-    raise TypeError(f"{type(workload).__name__}: a workload is bytes or str")
 
 
 def _require_text(*texts: str) -> None:

@@ -92,12 +92,7 @@ class BaseTaskSet(Generic[X]):
         client, group = self._client, self._group
         looked = False
         while True:
-            now = client._now()
-            while self._new:
-                # Taken out when it was submitted and not before, so that nothing is forgotten if that raises.
-                if self._new[0].state is NEW:
-                    client._engine.submit(self._new[0], now)
-                self._new.popleft()
+            client._submit_all(self._new)
             while group.calls:
                 yield Invoke(*group.calls.popleft())
             if self._new:

@@ -23,10 +23,11 @@ from typing import (
 )
 
 from ..errors import GeartrainError
+from ..wire.codec import bytes_of
 from .compose import Call
 from .futures import AsyncJobFuture, JobFuture
 from .results import AsyncResults, Results
-from .task import Priority, Task, bytes_of
+from .task import Priority, Task
 
 if TYPE_CHECKING:
     from .asynchronous import AsyncClient  # noqa: F401 - named in a base's brackets

@@ -278,8 +278,8 @@ def _convert(key: Key, field: Field[Any], value: Any) -> Any:
 def _kinds(model: type, at: Key = ()) -> dict[Key, Any]:
     found: dict[Key, Any] = {}
     for name, kind in get_type_hints(model).items():
-        if is_dataclass(kind):
-            found |= _kinds(kind, (*at, name))  # type: ignore[arg-type]
+        if isinstance(kind, type) and is_dataclass(kind):
+            found |= _kinds(kind, (*at, name))
         else:
             found[*at, name] = kind
     return found

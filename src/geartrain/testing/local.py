@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from ..signature import signature_of
 from ..wire import packets as p
-from ..wire.codec import arguments, response
+from ..wire.codec import arguments, bytes_of, response
 from ..wire.parser import Parser
 from ..worker import Job, Worker
 from ..worker.functions import Function
@@ -71,7 +71,7 @@ class Local:
     def answer(self, function: str | Callable[..., Any], value: Any, prefix: bytes) -> None:
         """Answer the jobs of a function that no worker has."""
         if isinstance(function, str):
-            name, result = function, value.encode() if isinstance(value, str) else bytes(value)
+            name, result = function, bytes_of(value)
         else:
             signature = signature_of(function)
             name, result = signature.name, signature.codec.encode(value)

@@ -17,6 +17,21 @@ _ARGUMENTS: Final[list[int]] = [
 _SIZES: Final[list[bytes]] = [size.to_bytes(4, "big") for size in range(1024)]
 
 
+def bytes_of(data: bytes | bytearray | memoryview | str) -> bytes:
+    """Data of the caller's as it is sent; text as UTF-8.
+
+    Raises:
+        TypeError: it is neither. (`bytes` would make so many NULs of a number.)
+    """
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"{data!r:.100}: what is sent is bytes or str")
+
+
 def request(type: int, body: bytes = b"") -> bytes:
     """One packet to a job server. `body` holds the arguments, joined by NULs."""
     return _REQUEST_HEADS[type] + len(body).to_bytes(4, "big") + body

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final, Protocol
 
 from ..wire import packets as p
+from ..wire.codec import bytes_of
 from ..wire.parser import MAX_PACKET
 from ..wire.text import text_of
 
@@ -93,7 +94,7 @@ class Job:
                 Somebody else does the job now: let the exception pass, what this worker does is in vain.
             ValueError: these are more than `LARGEST_BODY` bytes, which no packet may carry.
         """
-        self._send(p.WORK_DATA, _bytes(data))
+        self._send(p.WORK_DATA, bytes_of(data))
 
     def warning(self, warning: bytes | str) -> None:
         """Warn the client; the job goes on (WORK_WARNING). Text is sent as UTF-8.
@@ -101,7 +102,7 @@ class Job:
         Raises:
             JobLostError: the job is not this worker's any more (see `data`).
         """
-        self._send(p.WORK_WARNING, _bytes(warning))
+        self._send(p.WORK_WARNING, bytes_of(warning))
 
     async def drain(self) -> None:
         """In a coroutine: wait until the server has taken most of what was sent.
@@ -126,7 +127,3 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.handle} {self.function}, {len(self.workload)} bytes>"
-
-
-def _bytes(value: bytes | str) -> bytes:
-    return value.encode() if isinstance(value, str) else bytes(value)
