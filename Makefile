@@ -4,12 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-HOT := $(wildcard src/geartrain/wire/*.py src/geartrain/broker/*.py) \
-    $(addprefix src/geartrain/server/,connection.py writer.py) \
-    $(addprefix src/geartrain/journal/,alive.py packed.py table.py)
+# What goes through the compiler is listed in setup.py and nowhere else.
+HOT := $(wildcard $(shell sed -n '/^HOT = (/,/^)/s|^ *"\(.*\)",$$|src/geartrain/\1|p' setup.py))
 SOURCES := $(shell find src/geartrain -type f -not -name '*.pyc')
 # With a C compiler the hot path runs compiled, without one the same files run as they are.
 CC_FOUND := $(shell command -v cc)
+COMPILED_ROOMS := $(addprefix tests/,wire broker journal simulation server client worker)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 
@@ -20,7 +20,7 @@ demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four
 
 test: check $(COMPILED)  ## the checks, every test, and those of the hot path again in its compiled form
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
-	$(if $(CC_FOUND),$(AS_COMPILED) $(BIN)/pytest -q -n $(JOBS) tests/wire tests/broker tests/journal tests/simulation tests/server)
+	$(if $(CC_FOUND),$(AS_COMPILED) $(BIN)/pytest -q -n $(JOBS) $(COMPILED_ROOMS))
 
 check: $(VENV)/ready  ## style, types and the import arrows of docs/architecture.md
 	$(BIN)/ruff check .

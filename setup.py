@@ -13,6 +13,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
+# Below src/geartrain, one to a line: the Makefile reads them, too.
 HOT = (
     "wire/*.py",
     "broker/*.py",
@@ -21,6 +22,22 @@ HOT = (
     "journal/alive.py",
     "journal/table.py",
     "journal/packed.py",
+    "client/answers.py",
+    "client/channel.py",
+    "client/engine.py",
+    "client/group.py",
+    "client/life.py",
+    "client/link.py",
+    "client/record.py",
+    "client/routing.py",
+    "client/steps.py",
+    "client/traffic.py",
+    "client/turns.py",
+    "client/watched.py",
+    "worker/connection.py",
+    "worker/engine.py",
+    "worker/loop.py",
+    "worker/servers.py",
 )
 
 

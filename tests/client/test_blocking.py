@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from geartrain import Client, ClosedError, ConnectionLostError, Task, TaskSet, WaitTimeoutError
+from tests.harness.form import uncompiled
 from tests.harness.processes import wait_until
 from tests.server.running import RunningServer
 
@@ -281,7 +282,7 @@ def test_a_future_that_another_thread_cancels_ends_at_once(server: RunningServer
 
         thread = threading.Thread(target=wait)
         thread.start()
-        wait_until(lambda: client._leading, "it waits for the sockets")
+        wait_until(lambda: client._turns.leading, "it waits for the sockets")
         assert future.cancel()
         thread.join(5)  # the server would be asked for a sign of life after 15
         assert not thread.is_alive()
@@ -301,15 +302,15 @@ def test_whoever_only_looks_hands_the_reading_on(
 
             def poll(self, milliseconds: int) -> list[tuple[int, int]]:
                 if threading.current_thread() is looks:
-                    wait_until(lambda: client._followers, "another thread waits")
+                    wait_until(lambda: client._turns.followers, "another thread waits")
                 return self._poll.poll(milliseconds)
 
-        monkeypatch.setattr(client, "_poll", PollWhenAnotherFollows(client._poll))
+        monkeypatch.setattr(client._turns, "poll", PollWhenAnotherFollows(client._turns.poll))
         results: list[bytes] = []
         other = threading.Thread(target=lambda: results.append(client.run("reverse", b"ab")))
 
         def start_when_led() -> None:
-            wait_until(lambda: client._leading, "somebody looks")
+            wait_until(lambda: client._turns.leading, "somebody looks")
             other.start()
 
         starter = threading.Thread(target=start_when_led)
@@ -332,6 +333,7 @@ def test_what_no_packet_can_carry_is_refused_where_it_is_said(server: RunningSer
         assert client.echo(b"x") == b"x"
 
 
+@uncompiled
 def test_a_thread_that_fails_as_it_begins_to_wait_keeps_nobody_from_reading(
     server: RunningServer, working: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +341,7 @@ def test_a_thread_that_fails_as_it_begins_to_wait_keeps_nobody_from_reading(
         results: list[bytes] = []
         leads = threading.Thread(target=lambda: results.append(client.run("hold", b"x")), daemon=True)
         leads.start()
-        wait_until(lambda: client._leading, "the first thread waits for the sockets")
+        wait_until(lambda: client._turns.leading, "the first thread waits for the sockets")
 
         def fail(now: float) -> tuple[bool, bool]:
             raise OSError("no descriptor is left")
@@ -351,7 +353,7 @@ def test_a_thread_that_fails_as_it_begins_to_wait_keeps_nobody_from_reading(
 
         follows = threading.Thread(target=lambda: results.append(client.run("hold", b"z")), daemon=True)
         follows.start()
-        wait_until(lambda: client._followers, "the last one waits too")
+        wait_until(lambda: client._turns.followers, "the last one waits too")
         working.release.set()
         leads.join(10)
         follows.join(10)
@@ -384,6 +386,6 @@ def test_a_client_that_is_closed_while_a_name_is_looked_up_connects_no_more(
     may_go_on.set()
     thread.join(10)
     assert not thread.is_alive()
-    assert client._channels == {}
-    assert client._alarm.descriptor is None
+    assert client._turns.channels == {}
+    assert client._turns.alarm.descriptor is None
     assert server.ask(lambda server: len(server.broker.peers)) == 0

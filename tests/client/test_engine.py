@@ -18,6 +18,7 @@ from geartrain.client.group import Group
 from geartrain.client.link import Question
 from geartrain.wire import packets as p
 from geartrain.wire.codec import response
+from tests.harness.form import uncompiled
 
 from .bench import Bench, Log, call_back
 
@@ -351,6 +352,7 @@ def test_callbacks_may_be_set_as_decorators() -> None:
     assert log == [b"x"]
 
 
+@uncompiled
 def test_nothing_is_lost_when_a_signal_comes_while_a_lost_connection_s_tasks_are_placed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

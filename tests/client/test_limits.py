@@ -35,7 +35,7 @@ def test_a_wait_may_be_endless_whoever_leads(stage: Stage) -> None:
         threads = [threading.Thread(target=get, args=(number,), daemon=True) for number in range(2)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: client._leading and client._followers, "one leads and one follows")
+        wait_until(lambda: client._turns.leading and client._turns.followers, "one leads and one follows")
         stage.worker.release.set()
         for thread in threads:
             thread.join(10)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from geartrain import ClosedError, Task, TaskState
+from tests.harness.form import uncompiled
 
 from .shells import both_shells, task_set_of
 from .stage import Stage
@@ -35,6 +36,7 @@ def test_a_set_of_a_closed_client_says_so_each_time(stage: Stage, shell: str) ->
     stage.play(shell, scenario)
 
 
+@uncompiled
 @both_shells
 def test_the_tasks_behind_one_whose_submission_raised_are_submitted_by_the_next_wait(
     stage: Stage, shell: str, monkeypatch: pytest.MonkeyPatch

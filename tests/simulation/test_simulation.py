@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-import geartrain.broker.broker as compiled_or_not
 from geartrain.broker.calendar import Calendar
 from geartrain.broker.dispatch import Dispatch
 from geartrain.broker.ledger import Ledger
@@ -16,6 +15,7 @@ from geartrain.broker.outbox import Outboxes
 from geartrain.broker.patience import Patience
 from geartrain.broker.state import Function
 from geartrain.broker.waiters import Waiters
+from tests.harness.form import uncompiled
 
 from .invariants import Violation
 from .world import World
@@ -23,8 +23,6 @@ from .world import World
 STEPS: Final = 100_000
 SEEDS: Final = (*range(1, 11), time.time_ns() % 1_000_000)
 """Ten that every run has, and one that it has alone."""
-
-_IS_COMPILED: Final = not str(compiled_or_not.__file__).endswith(".py")
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=[*(str(seed) for seed in SEEDS[:-1]), "a new one"])
@@ -95,7 +93,7 @@ MUTATIONS: Final[dict[str, tuple[type, str, Callable[..., Any]]]] = {
 }
 
 
-@pytest.mark.skipif(_IS_COMPILED, reason="compiled methods can't be replaced")
+@uncompiled
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_broken_broker_is_caught(mutation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, replacement = MUTATIONS[mutation]

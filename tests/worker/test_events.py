@@ -12,6 +12,7 @@ import pytest
 from geartrain import ConnectionLostError, Job, JobLostError, Worker
 from geartrain.worker import connection
 from geartrain.worker import job as job_module
+from tests.harness.form import uncompiled
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS
 from tests.server.running import RunningServer
@@ -157,6 +158,7 @@ def test_a_stream_waits_for_a_slow_server_and_reads_what_it_says(server: Scripte
     assert isinstance(catcher.error, JobLostError)
 
 
+@uncompiled
 def test_a_stream_to_a_server_that_takes_nothing_ends(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

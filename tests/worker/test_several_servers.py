@@ -18,6 +18,7 @@ from geartrain.worker import connection, servers
 from geartrain.worker.dial import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from geartrain.worker.functions import Functions
 from geartrain.worker.servers import Servers
+from tests.harness.form import uncompiled
 from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet
 from tests.harness.servers import geartrain
@@ -111,6 +112,7 @@ def test_a_server_that_accepts_and_then_says_nothing_holds_up_nobody() -> None:
             end.expect(Packet.SET_CLIENT_ID, Packet.CAN_DO, Packet.ECHO_REQ, Packet.PRE_SLEEP)
 
 
+@uncompiled
 def test_a_server_that_stops_answering_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "PROBE_INTERVAL", 0.2)
     monkeypatch.setattr(servers, "ANSWER_TIMEOUT", 0.5)
@@ -124,6 +126,7 @@ def test_a_server_that_stops_answering_is_given_up(monkeypatch: pytest.MonkeyPat
         assert end.peer.recv_rest() == []
 
 
+@uncompiled
 def test_a_grab_that_is_not_answered_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ANSWER_TIMEOUT", 1)
     with ScriptedServer() as hangs, RunningServer() as steady, steady.connect() as client:
@@ -180,6 +183,7 @@ def test_a_name_that_means_nothing_is_complained_about_like_a_server_that_is_gon
         wait_until(lambda: any("no job server" in line["event"] for line in logs), "the worker complains")
 
 
+@uncompiled
 def test_an_idle_worker_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
     look = servers.Servers.look

@@ -8,7 +8,8 @@ from .compose import Composition, chain, each, group
 from .executor import Executor, ExecutorFuture
 from .futures import AsyncJobFuture, JobFuture
 from .results import AsyncResults, Results
-from .task import JobStatus, Priority, Task, TaskState
+from .states import TaskState
+from .task import JobStatus, Priority, Task
 from .taskset import AsyncTaskSet, TaskSet
 from .typed import AsyncTypedFunction, TypedFunction
 

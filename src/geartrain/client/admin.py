@@ -36,8 +36,8 @@ from ..wire.text import (
     text_of,
 )
 from .channel import reason_of
+from .methods import Awaited, Blocking, call, plain_methods
 from .numbers import require_seconds
-from .steps import Awaited, Blocking, call, plain_methods
 
 READ_SIZE: Final = 64 * 1024
 LONGEST_TIMEOUT: Final = 24 * 86400.0

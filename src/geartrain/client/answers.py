@@ -10,7 +10,8 @@ from ..wire import packets as p
 from .life import Life
 from .link import Link, Question, Shared
 from .numbers import number
-from .task import CREATED, RUNNING, SUCCEEDED, Task
+from .record import TaskRecord
+from .states import CREATED, RUNNING, SUCCEEDED
 
 SHUTDOWN: Final = "SHUTDOWN"
 """The code with which a Geartrain server that is about to end refuses new jobs."""
@@ -30,11 +31,11 @@ class Answers(Life, ABC):
     _attempts: int
 
     @abstractmethod
-    def _place(self, task: Task, now: float) -> None:
+    def _place(self, task: TaskRecord, now: float) -> None:
         """Find a task a server, or fail it."""
 
     @abstractmethod
-    def _place_elsewhere(self, link: Link, task: Task, now: float) -> bool:
+    def _place_elsewhere(self, link: Link, task: TaskRecord, now: float) -> bool:
         """Find a task another server than one that is leaving; false if there is none."""
 
     def _act(self, link: Link, packets: list[tuple[int, bytes]], now: float) -> None:
@@ -48,13 +49,12 @@ class Answers(Life, ABC):
                 job = jobs.get(handle)
                 if job is None:
                     continue
-                if isinstance(job, Task):
-                    if not job.done:
-                        self._complete(job, result, now)
-                else:
+                if isinstance(job, Shared):
                     for task in job.tasks:
                         if not task.done:
                             self._complete(task, result, now)
+                elif not job.done:
+                    self._complete(job, result, now)
                 del jobs[handle]
             elif type == p.WORK_FAIL or type == p.WORK_EXCEPTION:
                 self._failed(link, type, body, now)
@@ -66,14 +66,14 @@ class Answers(Life, ABC):
                 self._answered(link, type, body)
             # Whatever else there is, a client has no use for.
 
-    def _next_awaited(self, link: Link, type: int) -> Task | Question:
+    def _next_awaited(self, link: Link, type: int) -> TaskRecord | Question:
         if not link.awaited or link.awaited[0]._answer != type:
             raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
         return link.awaited[0]
 
     def _created(self, link: Link, handle: bytes, now: float) -> None:
         task = self._next_awaited(link, p.JOB_CREATED)
-        assert isinstance(task, Task)
+        assert isinstance(task, TaskRecord)
         if not task.background:
             # Those that have ended meanwhile too, since the server deals them their copies of the events.
             job = link.jobs.get(handle)
@@ -94,7 +94,7 @@ class Answers(Life, ABC):
                 self._wake(task)
         link.awaited.popleft()
 
-    def _complete(self, task: Task, result: bytes, now: float) -> None:
+    def _complete(self, task: TaskRecord, result: bytes, now: float) -> None:
         task.result = result
         self._end(task, SUCCEEDED, None, now)
 
@@ -116,7 +116,7 @@ class Answers(Life, ABC):
             self._retry_or_fail(task, error, now)
         del link.jobs[handle]
 
-    def _retry_or_fail(self, task: Task, error: GeartrainError, now: float) -> None:
+    def _retry_or_fail(self, task: TaskRecord, error: GeartrainError, now: float) -> None:
         if task.retries >= task.retry_count:
             self._fail(task, error, now)
             return
@@ -160,7 +160,7 @@ class Answers(Life, ABC):
             return
         item = link.awaited[0]
         if not item.done and not (
-            error.code == SHUTDOWN and isinstance(item, Task) and self._place_elsewhere(link, item, now)
+            error.code == SHUTDOWN and isinstance(item, TaskRecord) and self._place_elsewhere(link, item, now)
         ):
             self._fail(item, error, now)
         link.awaited.popleft()

@@ -15,7 +15,8 @@ from .channel import reason_of
 from .functions import AsyncFunctions
 from .futures import AsyncJobFuture
 from .link import UP, Link
-from .steps import Awaited, Steps, Wait, plain_methods
+from .methods import Awaited, plain_methods
+from .steps import Steps, Wait
 from .task import Task
 
 T = TypeVar("T")

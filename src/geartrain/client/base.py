@@ -16,8 +16,10 @@ from ..wire.address import parse_address
 from .engine import Engine
 from .link import Link, Question
 from .numbers import require_seconds
+from .record import TaskRecord
+from .states import NEW, WAITING, TaskState
 from .steps import Steps, Wait
-from .task import NEW, WAITING, Task, TaskState
+from .task import Task
 
 F = TypeVar("F")
 
@@ -102,7 +104,7 @@ class BaseClient(ABC, Generic[F]):
 
     # What the calls are made of. They run where the shell has made sure that nobody else is at the engine.
 
-    def _finish(self, task: Task, link: Link | None = None) -> Steps[None]:
+    def _finish(self, task: TaskRecord, link: Link | None = None) -> Steps[None]:
         """Submit a task and wait for its end; its failure is raised."""
         self._engine.submit(task, self._now(), link)
         wait = Wait(task)
@@ -187,7 +189,7 @@ class BaseClient(ABC, Generic[F]):
 
     _now = staticmethod(time.monotonic)
 
-    def _outcome(self, task: Task) -> bytes:
+    def _outcome(self, task: TaskRecord) -> bytes:
         """The result of a task that has ended, or its failure raised."""
         failure = self._failure(task)
         if failure is not None:
@@ -195,7 +197,7 @@ class BaseClient(ABC, Generic[F]):
         assert task.result is not None
         return task.result
 
-    def _failure(self, task: Task) -> GeartrainError | None:
+    def _failure(self, task: TaskRecord) -> GeartrainError | None:
         if task.state is TaskState.CANCELLED:
             return ClosedError("nobody waits for this job any more: its future was cancelled")
         return task.failure

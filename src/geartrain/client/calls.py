@@ -9,9 +9,11 @@ from ..errors import ConnectionLostError, GeartrainError, JobException, NoServer
 from ..wire import packets as p
 from ..wire.codec import arguments, bytes_of
 from .base import BaseClient
+from .methods import call
 from .numbers import number
-from .steps import Steps, call
-from .task import JobStatus, Priority, Task, Workload
+from .record import TaskRecord, Workload
+from .steps import Steps
+from .task import JobStatus, Priority, Task
 
 F = TypeVar("F")
 
@@ -55,10 +57,9 @@ class Calls(BaseClient[F]):
 
         Data that the worker sends before its result is not kept; `submit` gives a future that has it.
         """
-        task = Task(
-            function, workload, unique=unique, priority=priority, retry_count=retry_count,
-            timeout=self._timeout if timeout is None else timeout,
-        )  # fmt: skip
+        limit = self._timeout if timeout is None else timeout
+        # No more than its record, since nobody but the engine sees it.
+        task = TaskRecord(function, workload, unique, priority, False, None, retry_count, limit)
         yield from self._finish(task)
         return self._outcome(task)
 

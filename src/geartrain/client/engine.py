@@ -29,8 +29,9 @@ from ..wire.codec import request
 from ..wire.parser import Parser
 from .answers import Answers
 from .link import CONNECTING, DOWN, UP, Link, Question, Shared
+from .record import TaskRecord, body_of
 from .routing import Router
-from .task import FAILED, NEW, SUBMITTED, WAITING, Task, TaskState
+from .states import FAILED, NEW, SUBMITTED, WAITING, TaskState
 
 CHUNK: Final = 128 * 1024
 """Bytes that are made ready for one write, more only if a single workload is larger. What a server has not
@@ -92,7 +93,7 @@ class Engine(Answers):
 
     # What callers want
 
-    def submit(self, task: Task, now: float, pinned: Link | None = None) -> None:
+    def submit(self, task: TaskRecord, now: float, pinned: Link | None = None) -> None:
         """Take a new task on; `pinned` names the only server it may go to.
 
         Raises:
@@ -120,7 +121,7 @@ class Engine(Answers):
             raise ClosedError
         self._enqueue(link, question, now)
 
-    def abandon(self, task: Task, now: float) -> None:
+    def abandon(self, task: TaskRecord, now: float) -> None:
         """Nobody waits for that task any more."""
         if not task.done:
             self._end(task, TaskState.CANCELLED, None, now)
@@ -182,9 +183,9 @@ class Engine(Answers):
             if item.done:
                 queue.popleft()
                 continue
-            if isinstance(item, Task):
+            if isinstance(item, TaskRecord):
                 # Pinned tasks are for the server's own functions, which have no prefix.
-                packet = request(item._type, item._body(b"" if item._pinned else prefix))
+                packet = request(item._type, body_of(item, b"" if item._pinned else prefix))
                 item.state = SUBMITTED
             else:
                 packet = request(item.type, item.body)
@@ -286,7 +287,7 @@ class Engine(Answers):
 
     # Placing
 
-    def _place(self, task: Task, now: float) -> None:
+    def _place(self, task: TaskRecord, now: float) -> None:
         """Queue a task on the link that it is for, or fail it if there is none."""
         link = task._pinned or self.router.choose(task, task._since, now)
         if link is None:
@@ -297,14 +298,14 @@ class Engine(Answers):
         task._link = link
         self._enqueue(link, task, now)
 
-    def _place_elsewhere(self, link: Link, task: Task, now: float) -> bool:
+    def _place_elsewhere(self, link: Link, task: TaskRecord, now: float) -> bool:
         link.is_leaving = True
         if task._pinned is not None or self.router.choose(task, task._since, now) in (None, link):
             return False
         self._place(task, now)
         return True
 
-    def _enqueue(self, link: Link, item: Task | Question, now: float) -> None:
+    def _enqueue(self, link: Link, item: TaskRecord | Question, now: float) -> None:
         link.queue.append(item)
         if link.state == DOWN:
             link.state = CONNECTING
@@ -313,7 +314,7 @@ class Engine(Answers):
             link.connect_by = now + self._connect_timeout
             self.wanted.append(link)
 
-    def _replace(self, link: Link, item: Task | Question, losses: int, now: float) -> None:
+    def _replace(self, link: Link, item: TaskRecord | Question, losses: int, now: float) -> None:
         """What a lost link owed: find another place for it, or fail it. `losses` is 0 if it was not sent."""
         lost = ConnectionLostError(link.name, link.reason)
         if isinstance(item, Question) or item._pinned is not None:
@@ -348,9 +349,9 @@ class Engine(Answers):
         return None
 
 
-def _owed(link: Link) -> list[Task | Question]:
+def _owed(link: Link) -> list[TaskRecord | Question]:
     """All that a link has, once each, in the order in which it is to be done, what was sent first."""
-    items: list[Task | Question] = []
+    items: list[TaskRecord | Question] = []
     for job in link.jobs.values():
         if isinstance(job, Shared):
             items += job.tasks

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ov
 from .blocking import Client
 from .functions import known
 from .group import Group
+from .record import Workload
+from .states import RUNNING
 from .steps import Steps, Wait
-from .task import RUNNING, Task, Workload
+from .task import Task
 from .typed import Known, Options, TypedFunction
 
 if TYPE_CHECKING:

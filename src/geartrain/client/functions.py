@@ -6,8 +6,8 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from .compose import Composition, perform
+from .record import Workload
 from .results import AsyncResults, Results
-from .task import Workload
 from .typed import (
     WINDOW,
     AsyncTypedFunction,

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import GeartrainError
+from .methods import Awaited, Blocking, call, plain_methods
 from .progress import REDRAW_AFTER, Bar
-from .steps import Awaited, Blocking, Steps, Wait, call, plain_methods
-from .task import CREATED, RUNNING, JobStatus, Task, TaskState
+from .states import CREATED, RUNNING, TaskState
+from .steps import Steps, Wait
+from .task import JobStatus, Task
 
 if TYPE_CHECKING:
     from .asynchronous import AsyncClient  # noqa: F401 - named in a base's brackets
@@ -32,7 +34,7 @@ class BaseFuture(Generic[X, R]):
         self._client = client
         self._decode = decode
         self._progress = progress
-        self._shell: Any = client
+        self._shell: Any = client._shell
         self.task = task
         """The task behind it, with its times and everything else that is known."""
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..errors import GeartrainError, WaitTimeoutError
-from .group import Group
 from .link import Question
-from .task import FAILED, SUCCEEDED, Task, TaskState
+from .record import TaskRecord
+from .states import FAILED, SUCCEEDED, TaskState
+from .watched import Watched
+
+if TYPE_CHECKING:
+    from .task import Task
+
+Call: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
+"""A function of the user's, and what it is called with."""
 
 
 class Life:
@@ -25,16 +32,16 @@ class Life:
         self._wall_offset = wall_offset
         # Time limits of tasks, soonest first; the number only breaks ties. Tasks that have ended leave theirs
         # behind, so the others are counted.
-        self._timers: list[tuple[float, int, Task]] = []
+        self._timers: list[tuple[float, int, TaskRecord]] = []
         self._live_timers = 0
         self._timer_number = 0
 
     # How tasks end
 
-    def _fail(self, item: Task | Question, error: GeartrainError, now: float) -> None:
+    def _fail(self, item: TaskRecord | Question, error: GeartrainError, now: float) -> None:
         if item.done:
             return
-        if isinstance(item, Task):
+        if isinstance(item, TaskRecord):
             self._end(item, FAILED, error, now)
             return
         item.failure = error
@@ -42,7 +49,7 @@ class Life:
         if item._waiters is not None:
             self._wake(item)
 
-    def _end(self, task: Task, state: TaskState, failure: GeartrainError | None, now: float) -> None:
+    def _end(self, task: TaskRecord, state: TaskState, failure: GeartrainError | None, now: float) -> None:
         task.finished_at = now + self._wall_offset
         if failure is not None:
             task.failure = failure
@@ -60,7 +67,7 @@ class Life:
         if group is not None:
             group.remaining -= 1
             if group.ended is not None:
-                group.ended.append(task)
+                group.ended.append(cast("Task", task))  # every record is one
             if call is not None:
                 group.calls.append(call)
             if group._waiters is not None and (call or not group.remaining or group.ended is not None):
@@ -70,8 +77,10 @@ class Life:
         if task._waiters is not None:
             self._wake(task)
 
-    def _call(self, task: Task, name: str, *args: object) -> None:
+    def _call(self, task: TaskRecord, name: str, *args: object) -> None:
         """A callback is due, if the task has it: whoever waits for its set calls it."""
+        if task._callbacks is None:
+            return
         callback = _callback(task, name, *args)
         if callback is not None:
             assert task._group is not None
@@ -79,14 +88,14 @@ class Life:
             if task._group._waiters is not None:
                 self._wake(task._group)
 
-    def _wake(self, watched: Task | Question | Group) -> None:
+    def _wake(self, watched: Watched) -> None:
         if watched._waiters is not None:
             self.news += watched._waiters
             watched._waiters = None
 
     # Time limits
 
-    def _set_timer(self, task: Task, deadline: float) -> None:
+    def _set_timer(self, task: TaskRecord, deadline: float) -> None:
         task._deadline = deadline
         self._timer_number += 1
         self._live_timers += 1
@@ -108,7 +117,7 @@ class Life:
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
-    def _forget_timer(self, task: Task) -> None:
+    def _forget_timer(self, task: TaskRecord) -> None:
         task._deadline = None
         self._live_timers -= 1
         if len(self._timers) > 2 * self._live_timers + 1024:
@@ -116,7 +125,7 @@ class Life:
             heapq.heapify(self._timers)
 
 
-def _callback(task: Task, name: str, *args: object) -> tuple[Callable[..., object], tuple[Any, ...]] | None:
+def _callback(task: TaskRecord, name: str, *args: object) -> Call | None:
     """What is to be called, with what, if the task is in a set and has that callback."""
     if task._callbacks is None or task._group is None:
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from ..errors import GeartrainError
 from ..wire import packets as p
 from ..wire.address import Address
 from ..wire.parser import Parser
-from .task import Task
+from .record import TaskRecord
+from .watched import Owed
 
 # The states of a link.
 DOWN: Final = 0
@@ -17,19 +17,16 @@ CONNECTING: Final = 1
 UP: Final = 2
 
 
-class Question:
+class Question(Owed):
     """Something asked that is no job: a status, an echo, an option."""
 
-    __slots__ = ("_answer", "_waiters", "body", "done", "failure", "result", "type")
+    __slots__ = ("body", "result", "type")
 
     def __init__(self, type: int, body: bytes, answer: int) -> None:
+        super().__init__(answer)
         self.type = type
         self.body = body
-        self._answer = answer
-        self.done = False
         self.result = b""
-        self.failure: GeartrainError | None = None
-        self._waiters: list[Any] | None = None
 
 
 class Shared:
@@ -41,11 +38,11 @@ class Shared:
 
     __slots__ = ("_turn", "tasks")
 
-    def __init__(self, tasks: list[Task]) -> None:
+    def __init__(self, tasks: list[TaskRecord]) -> None:
         self.tasks = tasks
         self._turn = 0
 
-    def next(self) -> Task:
+    def next(self) -> TaskRecord:
         """Whose copy comes next."""
         task = self.tasks[self._turn]
         self._turn = (self._turn + 1) % len(self.tasks)
@@ -94,9 +91,9 @@ class Link:
         self.failures = 0
         self.avoid_until = 0.0
         # What is to be sent; what was sent and is not answered, in order; the jobs that run, by handle.
-        self.queue: deque[Task | Question] = deque()
-        self.awaited: deque[Task | Question] = deque()
-        self.jobs: dict[bytes, Task | Shared] = {}
+        self.queue: deque[TaskRecord | Question] = deque()
+        self.awaited: deque[TaskRecord | Question] = deque()
+        self.jobs: dict[bytes, TaskRecord | Shared] = {}
         self.parser = Parser(p.RESPONSE)
         # When it last showed a sign of life while one was waited for; when it was asked for one.
         self.heard_at = 0.0

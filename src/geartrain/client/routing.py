@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Final
 
 from .link import DOWN, UP, Link
-from .task import Task
+from .record import TaskRecord
 
 FIRST_AVOIDANCE: Final = 1.0
 """Seconds for which a server is avoided that could not be reached once; each further time it doubles."""
@@ -51,7 +51,7 @@ class Router:
             key=lambda link: (self.avoids(link, now), link.state != UP, link is not self._current),
         )
 
-    def choose(self, task: Task, since: int, now: float) -> Link | None:
+    def choose(self, task: TaskRecord, since: int, now: float) -> Link | None:
         """The link for a task.
 
         `since` is the number of the last connection attempt before the task had to be placed. None is left

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import NoServersError
 from .group import Group
+from .methods import Awaited, Blocking, call, plain_methods
 from .progress import REDRAW_AFTER, Bar, part_of
-from .steps import Awaited, Blocking, Invoke, Steps, Wait, call, plain_methods
-from .task import CREATED, NEW, SUCCEEDED, Task
+from .states import CREATED, NEW, SUCCEEDED
+from .steps import Invoke, Steps, Wait
+from .task import Task
 
 if TYPE_CHECKING:
     from .asynchronous import AsyncClient  # noqa: F401 - named in a base's brackets
@@ -24,7 +26,7 @@ class BaseTaskSet(Generic[X]):
 
     def __init__(self, client: X) -> None:
         self._client = client
-        self._shell: Any = client
+        self._shell: Any = client._shell
         self._group = Group()
         self._new: deque[Task] = deque()
         self.tasks: list[Task] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import select
-import time
 from collections.abc import Callable, Generator
+from time import monotonic
 from typing import Any, Final
 
 from .channel import NOTHING, Alarm, Channel, reason_of
@@ -16,8 +16,8 @@ Aside = Generator[tuple[Callable[..., object], tuple[Any, ...]], None, None]
 """Work that is done with the client's lock held, but for what it yields: a function and its arguments, which
 are called without the lock."""
 
-READ_SIZE: Final = 64 * 1024
-"""Bytes that are read at once at most."""
+READ_SIZE: Final = 60 * 1024
+"""Bytes that are read at once at most. From 64 KiB on the C library would tidy its memory up each time."""
 STALE_AFTER: Final = 0.05
 """Seconds without an answer after which a connection is looked at before it is used again."""
 
@@ -26,24 +26,29 @@ _WRITE: Final = select.POLLOUT
 
 
 class Traffic:
-    """The part of the blocking client that moves bytes."""
+    """The part of the blocking client that moves bytes.
 
-    _engine: Engine
-    _poll: select.poll
-    _alarm: Alarm
-    _channels: dict[int, Channel]
-    _now = staticmethod(time.monotonic)
+    Args:
+        engine: whose links are opened, written, read and closed.
+    """
+
+    poll: select.poll
+    alarm: Alarm
+    channels: dict[int, Channel]
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     def _open_and_close(self) -> Aside:
         """Do what the engine asks for: unwanted connections first, since a link may be in both lists."""
-        engine = self._engine
+        engine = self.engine
         while engine.unwanted or engine.wanted:
             self._close_unwanted()
             if engine.wanted:
                 yield from self._open()
 
     def _close_unwanted(self) -> None:
-        unwanted = self._engine.unwanted
+        unwanted = self.engine.unwanted
         while unwanted:
             channel = unwanted[-1].channel
             if channel is not None:
@@ -52,14 +57,14 @@ class Traffic:
 
     def _open(self) -> Aside:
         """Begin to connect to the first server that is wanted."""
-        wanted = self._engine.wanted
+        wanted = self.engine.wanted
         link = wanted[0]
         attempt = link.attempt
         channel = Channel(link)
         try:
             del wanted[0]
             link.channel = channel
-            self._poll.register(self._alarm.open(), _READ)
+            self.poll.register(self.alarm.open(), _READ)
             # Names are looked up where others can go on meanwhile.
             yield channel.look_up, ()
             if link.state != CONNECTING or link.attempt != attempt:
@@ -68,7 +73,7 @@ class Traffic:
                 self._register(channel)
             else:
                 link.channel = None
-                self._engine.lost(link, channel.reason, self._now())
+                self.engine.lost(link, channel.reason, monotonic())
         except BaseException:
             self._doubt(channel)
             raise
@@ -77,17 +82,17 @@ class Traffic:
         assert channel.socket is not None
         channel.descriptor = channel.socket.fileno()
         channel.changed = True
-        self._channels[channel.descriptor] = channel
+        self.channels[channel.descriptor] = channel
         # A connection that is being opened is ready when it can be written to.
-        self._poll.register(
+        self.poll.register(
             channel.descriptor, _READ | _WRITE if channel.blocked else _READ if channel.open else _WRITE
         )
 
     def _unregister(self, channel: Channel) -> None:
-        if self._channels.get(channel.descriptor) is channel:
+        if self.channels.get(channel.descriptor) is channel:
             with contextlib.suppress(KeyError):
-                self._poll.unregister(channel.descriptor)
-            del self._channels[channel.descriptor]
+                self.poll.unregister(channel.descriptor)
+            del self.channels[channel.descriptor]
 
     def _close(self, channel: Channel) -> None:
         self._unregister(channel)
@@ -97,13 +102,13 @@ class Traffic:
 
     def _lose(self, channel: Channel, reason: str, now: float) -> None:
         self._close(channel)
-        self._engine.lost(channel.link, reason, now)
+        self.engine.lost(channel.link, reason, now)
 
     def _doubt(self, channel: Channel) -> None:
         """A signal's handler raised while a channel was used: how much was read or written nobody knows."""
         self._close(channel)
         if channel.link.channel is None:
-            self._engine.lost(channel.link, "a signal came in between", self._now(), blamed=False)
+            self.engine.lost(channel.link, "a signal came in between", monotonic(), blamed=False)
 
     def _ready(self, channel: Channel, event: int, now: float) -> None:
         try:
@@ -112,9 +117,9 @@ class Traffic:
                 self._opened(channel, now)
                 return
             if event & _WRITE:
-                self._engine.wrote(channel.link, now)
+                self.engine.wrote(channel.link, now)
                 channel.blocked = False
-                self._poll.modify(channel.descriptor, _READ)
+                self.poll.modify(channel.descriptor, _READ)
                 self._write(channel, now)
             if event & ~_WRITE and channel.socket is not None:
                 self._read(channel, now)
@@ -130,7 +135,7 @@ class Traffic:
             return
         self._register(channel)
         if channel.open:
-            self._engine.connected(channel.link, now)
+            self.engine.connected(channel.link, now)
 
     def _read(self, channel: Channel, now: float) -> None:
         assert channel.socket is not None
@@ -142,7 +147,7 @@ class Traffic:
             self._lose(channel, reason_of(error), now)
             return
         if data:
-            self._engine.received(channel.link, data, now)
+            self.engine.received(channel.link, data, now)
         else:
             self._lose(channel, "the server closed the connection", now)
 
@@ -152,7 +157,7 @@ class Traffic:
         Says whether anything was written or lost, and whether there is more to write at once.
         """
         wrote = more = False
-        for link in self._engine.links:
+        for link in self.engine.links:
             if link.queue and link.state == UP:
                 channel: Channel | None = link.channel
                 if channel is None or channel.blocked:
@@ -173,7 +178,7 @@ class Traffic:
 
     def _write(self, channel: Channel, now: float) -> None:
         assert channel.socket is not None
-        data: bytes | memoryview = channel.unsent or self._engine.outgoing(channel.link, now)
+        data: bytes | memoryview = channel.unsent or self.engine.outgoing(channel.link, now)
         try:
             sent = channel.socket.send(data) if data else 0
         except BlockingIOError:
@@ -184,4 +189,4 @@ class Traffic:
         channel.unsent = memoryview(data)[sent:] if sent < len(data) else NOTHING
         if channel.unsent and not channel.blocked:
             channel.blocked = channel.changed = True
-            self._poll.modify(channel.descriptor, _READ | _WRITE)
+            self.poll.modify(channel.descriptor, _READ | _WRITE)

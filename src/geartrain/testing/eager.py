@@ -100,6 +100,7 @@ class EagerClient(Eager, Client):
         self._due = deque()
         self._started = []
         super().__init__("eager", **options)
+        self._shell = self
         # A function may use the client that it is run by.
         self._all = threading.RLock()
 

@@ -14,7 +14,6 @@ from typing import Final, Never
 from ..errors import ConnectionLostError, JobLostError, ProtocolError
 from ..wire.codec import request_head
 from .engine import Assignment, Engine
-from .job import Sink
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
@@ -24,7 +23,8 @@ EAGERNESS: Final = 0.0001
 """Seconds for which the next job is looked for again and again, where the last one came at once. To be put to
 sleep and woken takes a processor as long as most servers take to answer, and costs more."""
 
-_CHUNK: Final = 64 * 1024
+_CHUNK: Final = 60 * 1024
+"""Bytes that are read at once. From 64 KiB on the C library would tidy its memory up after each read."""
 _LARGE: Final = 64 * 1024
 """Bytes from which on a body is written from where it is, not copied behind its header."""
 
@@ -38,7 +38,7 @@ def _processors() -> int:
 _MAY_LOOK: Final = _processors() > 1 and hasattr(os, "sched_yield")
 
 
-class Connection(Sink):
+class Connection:
     """An open connection. After a `ConnectionLostError` it is of no use but to be closed.
 
     It belongs to the thread of its loop, except while a handler runs: then any thread may `send_event`.
@@ -107,9 +107,7 @@ class Connection(Sink):
     def _look(self) -> bytes:
         """Read without going to sleep, if that takes but a moment. Whoever wants the processor has it."""
         deadline = time.monotonic() + EAGERNESS
-        while time.monotonic() < deadline:
-            with contextlib.suppress(BlockingIOError):
-                return self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
+        while not self._readable.poll(0) and time.monotonic() < deadline:
             os.sched_yield()
         return self._socket.recv(_CHUNK)
 

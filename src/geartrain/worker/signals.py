@@ -14,6 +14,9 @@ import structlog
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
+SAID_WITHIN: Final = 1.0
+"""Seconds that the log has to take the line about the signal, when there is nothing else left to do."""
+
 _log = structlog.get_logger("geartrain.worker")
 
 
@@ -25,11 +28,14 @@ class StopAtOnce(BaseException):
         self.number = number
 
 
-def _say_so(number: int) -> None:
-    _log.info(
-        "stopping when the job in hand is done; another signal stops at once",
-        signal=signal.Signals(number).name,
-    )
+def _say_so(number: int, unsaid: _thread.LockType) -> None:
+    try:
+        _log.info(
+            "stopping when the job in hand is done; another signal stops at once",
+            signal=signal.Signals(number).name,
+        )
+    finally:
+        unsaid.release()
 
 
 @contextmanager
@@ -43,6 +49,7 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     came = False
+    unsaid = _thread.allocate_lock()
 
     def receive(number: int, _: FrameType | None) -> None:
         nonlocal came
@@ -51,7 +58,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         came = True
         stop()
         # Not here: the code that was interrupted may be about to log, and hold a lock that logging takes.
-        _thread.start_new_thread(_say_so, (number,))
+        unsaid.acquire()
+        _thread.start_new_thread(_say_so, (number, unsaid))
 
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
     ours = [number for number in _SIGNALS if previous[number] is not signal.SIG_IGN]
@@ -62,3 +70,4 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, previous[number])
+        unsaid.acquire(timeout=SAID_WITHIN)
