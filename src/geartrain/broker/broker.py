@@ -116,18 +116,20 @@ class Broker:
 
         self.limits = limits or Limits()
         rules = rules or Rules()
-        self._outboxes = Outboxes()
+        # What is told, and to whom: for who looks after each chunk whether there is anything to write.
+        self.outboxes = Outboxes()
         self._dispatch = Dispatch(
-            self._outboxes,
+            self.outboxes,
             round_robin=rules.round_robin,
             worker_wakeup=rules.worker_wakeup,
             patient=rules.patient,
         )
+        self._patience = self._dispatch.patience
         self._handles = Handles(prefix, first_number)
-        self._ledger = Ledger(self._handles, self._outboxes, durable)
+        self._ledger = Ledger(self._handles, self.outboxes, durable)
         self.functions = Functions(self._dispatch, self.limits.max_functions, rules.policy)
         self.jobs = Jobs(
-            self._outboxes,
+            self.outboxes,
             self._dispatch,
             self._ledger,
             self._handles,
@@ -137,12 +139,12 @@ class Broker:
             self.limits,
         )
         # The functions that the server does itself.
-        self.builtins = Builtins(self.jobs, self._outboxes, self._ledger)
+        self.builtins = Builtins(self.jobs, self.outboxes, self._ledger)
         self.submissions = submissions = Submissions(
-            self.jobs, self._ledger, self._outboxes, self._handles, self.builtins, self.limits
+            self.jobs, self._ledger, self.outboxes, self._handles, self.builtins, self.limits
         )
-        self._work = work = Work(self.jobs, self._dispatch, self._outboxes, self._handles, self.limits)
-        questions = Questions(self.jobs, self._outboxes)
+        self._work = work = Work(self.jobs, self._dispatch, self.outboxes, self._handles, self.limits)
+        questions = Questions(self.jobs, self.outboxes)
 
         # Where there are rules: what may be sent, and which tokens are known. See `guard_with`.
         self._check: Callable[[Peer, int, bytes], bytes] | None = None
@@ -191,23 +193,13 @@ class Broker:
 
     # What happens
 
-    @property
-    def touched(self) -> list[Peer]:
-        """The peers whose outbox has something to write."""
-        return self._outboxes.touched
-
     def take_touched(self) -> list[Peer]:
-        """Hand out `touched`; whoever takes it writes and empties their outboxes."""
-        touched = self._outboxes.touched
-        self._outboxes.touched = []
-        return touched
+        """Hand out the peers whose outbox is to be written; whoever takes them writes and empties it."""
+        return self.outboxes.take_touched()
 
     def take_held_up(self) -> list[tuple[Peer, Peer]]:
         """Hand out the clogged clients, each with a worker that has just sent it something all the same."""
-        held_up = self._work.held_up
-        if held_up:
-            self._work.held_up = []
-        return held_up
+        return self.outboxes.take_held_up()
 
     @property
     def needs_attention(self) -> bool:
@@ -215,7 +207,12 @@ class Broker:
 
         That is `commit_is_due`, `shutdown` or `grabs_wait`.
         """
-        return self._ledger.is_due or self._dispatch.patience.wants_timing or bool(self.shutdown)
+        # Asked after every chunk, so what can't be is not asked for.
+        ledger = self._ledger
+        patience = self._patience
+        return bool(
+            (ledger.durable and ledger.is_due) or (patience.peers and patience.wants_timing) or self.shutdown
+        )
 
     def connect(self, peer: Peer) -> None:
         """A connection was accepted."""
@@ -230,7 +227,7 @@ class Broker:
             if self._check is not None and type in _GUARDED and (reason := self._check(peer, type, body)):
                 if type != p.TEXT:
                     raise Refused(b"ACCESS_DENIED", reason)
-                self._outboxes.send(peer, b"ERR ACCESS_DENIED " + reason.replace(b" ", b"+") + b"\r\n")
+                self.outboxes.send(peer, b"ERR ACCESS_DENIED " + reason.replace(b" ", b"+") + b"\r\n")
                 return
             # What nearly every packet is, without a way through the table.
             if type == p.SUBMIT_JOB_BG:
@@ -385,7 +382,7 @@ class Broker:
 
     def tell(self, peer: Peer, data: bytes) -> None:
         """Send a peer what its driver has to say, behind all that it is told before."""
-        self._outboxes.send(peer, data)
+        self.outboxes.send(peer, data)
 
     # Small talk
 
@@ -395,17 +392,17 @@ class Broker:
     def _option(self, peer: Peer, type: int, body: bytes) -> None:
         if body.lower() == b"exceptions":
             peer.wants_exceptions = True
-            self._outboxes.send(peer, response(p.OPTION_RES, body))
+            self.outboxes.send(peer, response(p.OPTION_RES, body))
         elif body[:6].lower() == b"token=":
             # Without rules there is nothing that a token could open.
             if self._take_token is not None and not self._take_token(peer, body[6:]):
                 raise Refused(b"ACCESS_DENIED", b"Nobody has this token")
-            self._outboxes.send(peer, response(p.OPTION_RES, b"token"))
+            self.outboxes.send(peer, response(p.OPTION_RES, b"token"))
         else:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
     def _echo(self, peer: Peer, type: int, body: bytes) -> None:
-        self._outboxes.send_body([peer], p.ECHO_RES, body)
+        self.outboxes.send_body([peer], p.ECHO_RES, body)
 
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
         try:
@@ -414,7 +411,7 @@ class Broker:
         except Refused as error:
             told = b"ERR %b %b\r\n" % (error.code, error.text.replace(b" ", b"+"))
         peer.asked_for += len(told)
-        self._outboxes.send(peer, told)
+        self.outboxes.send(peer, told)
 
     def _list(self, peer: Peer, line: bytes) -> bytes:
         """The answer to a line; nothing yet if making it would take too long at once."""
@@ -432,4 +429,4 @@ class Broker:
     def _error(self, peer: Peer, code: bytes, text: bytes) -> None:
         if peer.grab:
             self._dispatch.patience.end(peer)
-        self._outboxes.send(peer, response(p.ERROR, code + b"\0" + text))
+        self.outboxes.send(peer, response(p.ERROR, code + b"\0" + text))

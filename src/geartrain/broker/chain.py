@@ -14,9 +14,8 @@ from mypy_extensions import mypyc_attr
 class Link:
     """What a member of a `Chain` derives from. A member that leaves its chain leaves no cycle behind."""
 
-    def __init__(self) -> None:
-        self.before: Link | None = None
-        self.after: Link | None = None
+    before: Link | None = None
+    after: Link | None = None
 
 
 class Chain:

@@ -67,7 +67,12 @@ class Dispatch:
             self._ready[function.name] = function
         if self.patience.peers:
             self._answer_grabs(function)
-        if function.demand() * self._wakeup > function.woken and not self.paused:
+        # Nobody is to be looked for where nobody sleeps, as on a busy server.
+        if (
+            function.sleepers.last is not None
+            and not self.paused
+            and function.demand() * self._wakeup > function.woken
+        ):
             if self._wakeup == 1:
                 self._wake(function)
             else:

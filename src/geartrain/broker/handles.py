@@ -52,7 +52,8 @@ class Handles:
         self._newest = _Page(-1)
         self._left = self._newest
         self._pages: dict[int, _Page] = {-1: self._newest}
-        self._count = 0
+        self.count = 0
+        """Jobs that are there."""
         self.length = len(prefix) + len(str(first_number))
         """Bytes of the handles that are given out now; those of earlier runs may differ."""
         self._created_head = response_head(p.JOB_CREATED, self.length)
@@ -62,6 +63,15 @@ class Handles:
         number = self._next_number
         self._next_number = number + 1
         return number
+
+    def give_out(self) -> tuple[int, bytes]:
+        """The same, and the handle of that number."""
+        number = self._next_number
+        self._next_number = number + 1
+        last = number - self._stem_from
+        if 0 <= last < 1000:
+            return number, self._stem + _LAST_DIGITS[last]
+        return number, self.handle(number)
 
     @property
     def following(self) -> int:
@@ -93,7 +103,7 @@ class Handles:
     # As with a dict whose keys are handles
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def __contains__(self, handle: bytes) -> bool:
         return self.get(handle) is not None
@@ -135,7 +145,7 @@ class Handles:
             page = self._open(key)
         page.jobs[job.number & (_PAGE - 1)] = job
         page.count += 1
-        self._count += 1
+        self.count += 1
 
     def remove(self, job: Job) -> None:
         """Let go of a job; it must be there."""
@@ -145,7 +155,7 @@ class Handles:
             page = self._left = self._pages[key]
         page.jobs[job.number & (_PAGE - 1)] = None
         page.count -= 1
-        self._count -= 1
+        self.count -= 1
         if not page.count and page is not self._newest:
             del self._pages[key]
             self._left = self._newest

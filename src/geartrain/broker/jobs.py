@@ -82,10 +82,8 @@ class Jobs:
         reducer: bytes = b"",
     ) -> Job:
         """A new job with the next handle; nothing happens to it before `start`."""
-        number = self.by_handle.next_number()
-        job = Job(number, self.by_handle.handle(number), function, unique, workload, priority, background)
-        job.queued_at = self.wall
-        job.reducer = reducer
+        number, handle = self.by_handle.give_out()
+        job = Job(number, handle, function, unique, workload, priority, background, reducer, self.wall)
         self._register(job)
         return job
 
@@ -125,11 +123,19 @@ class Jobs:
         """Take up a job that a journal kept, whatever the limits are now."""
         handle = self.by_handle.handle(record.number)
         function = self.functions.of_job(record.function)
-        job = Job(record.number, handle, function, record.unique, record.workload, record.priority, True)
-        job.reducer = record.reducer
+        job = Job(
+            record.number,
+            handle,
+            function,
+            record.unique,
+            record.workload,
+            record.priority,
+            True,
+            record.reducer,
+            record.queued_at,
+        )
         job.due = record.due
         job.serial = -1
-        job.queued_at = record.queued_at
         if record.history:
             attempts, history = json.loads(record.history)
             job.attempts = attempts
@@ -230,7 +236,7 @@ class Jobs:
         self._take_from_worker(job)
         policy = job.function.policy
         # Cut out only if somebody wants it: most jobs end without, and a result may be large.
-        wanted = len(self.waiters) or policy.keep_results or policy.retry
+        wanted = self.waiters.count or policy.keep_results or policy.retry
         data = body[len(job.handle) + 1 :] if wanted else b""
         if job.background:
             if kind in policy.retry:
@@ -242,14 +248,15 @@ class Jobs:
                 self._let_others_start(job.function)
                 return
             self._conclude(job, kind, data)
-        elif len(self.waiters):
+        elif self.waiters.count:
             self.waiters.tell(job, kind, data)
         self.forget(job)
-        self._let_others_start(job.function)
+        if policy.concurrency:
+            self._dispatch.rebalance(job.function)
 
     def _conclude(self, job: Job, kind: str, data: bytes) -> None:
         """A background job has ended for good: tell who waits for that, and keep it if the policy says so."""
-        if len(self.waiters):
+        if self.waiters.count:
             self.waiters.tell(job, kind, data)
         keep = job.function.policy.keep_results
         if not keep or not self.results.can_hold(data):
@@ -303,7 +310,7 @@ class Jobs:
         job.clients = []
         if job.background:
             self._conclude(job, FAIL, b"")
-        elif len(self.waiters):
+        elif self.waiters.count:
             self.waiters.tell(job, FAIL, b"")
         if job.worker is None:
             self.forget(job)
@@ -325,11 +332,12 @@ class Jobs:
 
     def forget(self, job: Job) -> None:
         """A job that no worker has is over: nothing of it stays."""
-        if len(self.waiters):
+        if self.waiters.count:
             self.waiters.tell(job, FAIL, b"")
         if job.queued:
             self._dispatch.remove(job)
-        self._ledger.end(job)
+        if job.serial:
+            self._ledger.end(job)
         self._unregister(job)
         if job.due:
             (self._resting if job.attempts else self._dated).cross_out(job)
@@ -349,7 +357,8 @@ class Jobs:
         function.bytes -= size
         self.bytes -= size
         self.by_handle.remove(job)
-        self._let_others_be(job)
+        if job.unique:
+            self._let_others_be(job)
         for client in job.clients:
             client.waits_for.pop(job.handle, None)
 

@@ -26,6 +26,20 @@ class Outboxes:
 
     def __init__(self) -> None:
         self.touched: list[Peer] = []
+        # Clogged clients, each with a worker that has just sent it something all the same.
+        self.held_up: list[tuple[Peer, Peer]] = []
+
+    def take_touched(self) -> list[Peer]:
+        """Hand out `touched`; whoever takes it writes and empties their outboxes."""
+        touched = self.touched
+        self.touched = []
+        return touched
+
+    def take_held_up(self) -> list[tuple[Peer, Peer]]:
+        """Hand out `held_up`."""
+        held_up = self.held_up
+        self.held_up = []
+        return held_up
 
     def send(self, peer: Peer, data: bytes) -> None:
         """Append to a peer's outbox, or to what is held back for it."""

@@ -34,7 +34,7 @@ by at most one wake in flight, and while one waits unmatched no worker that can 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -61,6 +61,22 @@ class Job(Link):
     collector's business: what ties them together is undone when they end.
     """
 
+    # What most jobs never have, or get before anybody asks, is no work when one is made.
+
+    # Who runs it; None while it is queued or delayed.
+    worker: Peer | None = None
+    queued: bool = False
+    # Nobody wants it any more, but its worker does not know and goes on.
+    cancelled: bool = False
+    # Its last WORK_STATUS.
+    numerator: int = 0
+    denominator: int = 0
+    # How many attempts came to nothing; when and why, where a policy wants to know.
+    attempts: int = 0
+    history: list[tuple[float, str]] | None = None
+    # Seconds since the epoch: when it was last assigned.
+    started_at: float = 0.0
+
     def __init__(
         self,
         number: int,
@@ -70,8 +86,9 @@ class Job(Link):
         workload: bytes,
         priority: int,
         background: bool,
+        reducer: bytes = b"",
+        queued_at: float = 0.0,
     ) -> None:
-        super().__init__()
         # Its handle, and the number in it, which orders jobs by age.
         self.number = number
         self.handle = handle
@@ -84,23 +101,11 @@ class Job(Link):
         self.background = background
         # Who gets its events, once for each submission that it answers. See `add_client`.
         self.clients = _NOBODY
-        # Who runs it; None while it is queued or delayed.
-        self.worker: Peer | None = None
-        self.queued = False
-        # Nobody wants it any more, but its worker does not know and goes on.
-        self.cancelled = False
         # The reducer of a map-reduce job travels with it to the worker.
-        self.reducer = b""
-        # Its last WORK_STATUS.
-        self.numerator = 0
-        self.denominator = 0
-        # How many attempts came to nothing; when and why, where a policy wants to know.
-        self.attempts = 0
-        self.history: list[tuple[float, str]] | None = None
-        # Seconds since the epoch: when it may run (0: at once), came, and was last assigned.
+        self.reducer = reducer
+        # Seconds since the epoch: when it may run (0: at once), and came.
         self.due = 0.0
-        self.queued_at = 0.0
-        self.started_at = 0.0
+        self.queued_at = queued_at
         # The batch that makes it durable; 0: none does.
         self.serial = 0
 
@@ -200,9 +205,9 @@ class Function:
             link = queues[NORMAL].first
             if link is None:
                 link = queues[LOW].first
-        job = cast(Job, link)
-        self.remove(job)
-        return job
+        assert isinstance(link, Job)
+        self.remove(link)
+        return link
 
 
 @mypyc_attr(acyclic=True)
@@ -215,7 +220,6 @@ class Ability(Link):
     """
 
     def __init__(self, peer: Peer, function: Function, rank: int, timeout: float) -> None:
-        super().__init__()
         self.peer = peer
         self.function = function
         # Newer announcements have a higher rank and are served first.

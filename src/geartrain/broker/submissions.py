@@ -143,14 +143,14 @@ class Submissions:
     ) -> None:
         """Attach a submission to the job it coalesces with, or make and queue a new one."""
         jobs = self._jobs
-        job = jobs.find(function, unique, workload)
+        job = jobs.find(function, unique, workload) if unique else None
         is_new = job is None
         if job is None:
             limit = function.limits[priority] or function.policy.max_queue
             if limit and function.total >= limit:
                 raise Refused(b"QUEUE_ERROR", b"Job queue is full")
             size = len(workload) + len(unique) + len(reducer) + JOB_COST
-            self._limits.refuse_job(size, len(jobs.by_handle), jobs.bytes, function.total, function.bytes)
+            self._limits.refuse_job(size, jobs.by_handle.count, jobs.bytes, function.total, function.bytes)
             job = jobs.create(function, unique, workload, priority, background, reducer)
             job.due = due
         elif background:

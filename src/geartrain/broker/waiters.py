@@ -14,10 +14,11 @@ class Waiters:
         self._outboxes = outboxes
         self._by_job: dict[bytes, list[tuple[Peer, bytes]]] = {}
         self._by_peer: dict[Peer, set[bytes]] = {}
-        self._count = 0
+        self.count = 0
+        """How many wait: nearly always nobody, which is seen at the end of each job."""
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def add(self, job: Job, peer: Peer, handle: bytes) -> None:
         """When the job has ended, end the job `handle` in the same way for that peer alone.
@@ -25,9 +26,9 @@ class Waiters:
         Raises:
             ValueError: too many wait already.
         """
-        if self._count >= MAX_SUBMITTERS:
+        if self.count >= MAX_SUBMITTERS:
             raise ValueError("too many wait for results already")
-        self._count += 1
+        self.count += 1
         peer.waits_for_results += 1
         self._by_job.setdefault(job.handle, []).append((peer, handle))
         self._by_peer.setdefault(peer, set()).add(job.handle)
@@ -41,14 +42,14 @@ class Waiters:
         for handle in self._by_peer.pop(peer, ()):
             waiters = self._by_job.pop(handle)
             left = [waiter for waiter in waiters if waiter[0] is not peer]
-            self._count -= len(waiters) - len(left)
+            self.count -= len(waiters) - len(left)
             if left:
                 self._by_job[handle] = left
 
     def tell(self, job: Job, kind: str, data: bytes) -> None:
         """A job has ended."""
         for peer, handle in self._by_job.pop(job.handle, ()):
-            self._count -= 1
+            self.count -= 1
             peer.waits_for_results -= 1
             self._outboxes.send_end(peer, kind, handle, data)
             asked = self._by_peer.get(peer)

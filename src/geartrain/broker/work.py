@@ -32,8 +32,6 @@ class Work:
         self._outboxes = outboxes
         self._handles = handles
         self._limits = limits
-        # Clogged clients, each with a worker that has just sent it something all the same.
-        self.held_up: list[tuple[Peer, Peer]] = []
         dispatch.give = self._assign
 
     def pre_sleep(self, peer: Peer, type: int, body: bytes) -> None:
@@ -44,7 +42,9 @@ class Work:
         """GRAB_JOB, GRAB_JOB_UNIQ and GRAB_JOB_ALL: the next job, or NO_JOB after a moment."""
         dispatch = self._dispatch
         peer.sleeping = False
-        woken_for = dispatch.settle(peer)
+        woken_for = peer.woken_for
+        if woken_for is not None:
+            dispatch.settle(peer)
         function = dispatch.choose(peer)
         if function is None:
             dispatch.patience.wait(peer, type)
@@ -58,21 +58,23 @@ class Work:
         """Give a grabbing worker the function's next job."""
         peer.had_job = True
         job = self._jobs.assign(peer, function)
+        workload = job.workload
+        # What is small is written in one piece, what is large goes on from where it is.
+        is_large = len(workload) >= LARGE
+        last = b"" if is_large else workload
         if type == p.GRAB_JOB:
             kind = p.JOB_ASSIGN
-            names = b"%b\0%b\0" % (job.handle, function.name)
+            told = b"%b\0%b\0%b" % (job.handle, function.name, last)
         elif type == p.GRAB_JOB_ALL and job.reducer:
             kind = p.JOB_ASSIGN_ALL
-            names = b"%b\0%b\0%b\0%b\0" % (job.handle, function.name, job.unique, job.reducer)
+            told = b"%b\0%b\0%b\0%b\0%b" % (job.handle, function.name, job.unique, job.reducer, last)
         else:
             kind = p.JOB_ASSIGN_UNIQ
-            names = b"%b\0%b\0%b\0" % (job.handle, function.name, job.unique)
-        workload = job.workload
-        head = response_head(kind, len(names) + len(workload))
-        if len(workload) < LARGE:
-            self._outboxes.send(peer, b"%b%b%b" % (head, names, workload))
+            told = b"%b\0%b\0%b\0%b" % (job.handle, function.name, job.unique, last)
+        if not is_large:
+            self._outboxes.send(peer, response(kind, told))
         else:
-            self._outboxes.send(peer, head + names)
+            self._outboxes.send(peer, response_head(kind, len(told) + len(workload)) + told)
             self._outboxes.send(peer, workload)
 
     def end(self, peer: Peer, type: int, body: bytes) -> None:
@@ -107,10 +109,11 @@ class Work:
         """Pass on what a worker says of a job, and note which of the clients can't take more now."""
         if not clients:
             return
-        self._outboxes.send_body(clients, type, body)
+        outboxes = self._outboxes
+        outboxes.send_body(clients, type, body)
         for client in clients:
             if client.is_clogged or client.held_bytes > MOST_HELD:
-                self.held_up.append((client, peer))
+                outboxes.held_up.append((client, peer))
 
     def event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""

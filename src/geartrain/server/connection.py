@@ -254,9 +254,10 @@ class Connection:
             return
         if self._writer.trace is not None:
             self._writer.trace.sent(peer, outbox)
-        if len(outbox) == 1:
+        count = len(outbox)
+        if count == 1:
             transport.write(outbox[0])
-        elif len(outbox) < 8:
+        elif count < 8:
             transport.writelines(outbox)
         elif sum([len(data) for data in outbox]) > self._max_outbox:
             self.drop("more waits for it than may")
@@ -267,7 +268,7 @@ class Connection:
             self._written += sum([len(data) for data in outbox])
             if transport.get_write_buffer_size() > self._max_outbox:
                 self.drop("it does not read what it is sent")
-        if peer.held_bytes <= MOST_HELD:
+        if (self._waits_for_journal or self._held_up) and peer.held_bytes <= MOST_HELD:
             if self._waits_for_journal:
                 self._waits_for_journal = False
                 self.resume()

@@ -31,7 +31,7 @@ class Writer:
     def __init__(
         self, broker: Broker, call_later: Callable[[float, Callable[[], None]], Any] | None = None
     ) -> None:
-        self._broker = broker
+        self._outboxes = broker.outboxes
         self._call_later = call_later
         self._late: list[Peer] = []
         # What logs every packet, while debug messages are logged.
@@ -39,15 +39,16 @@ class Writer:
 
     def write_after(self, source: Peer) -> None:
         """Write what the broker has to say to what one peer sent."""
-        broker = self._broker
-        if broker.touched:
+        outboxes = self._outboxes
+        if outboxes.touched:
             # A job's worker before its client: the one can begin while the other reads that there is a job.
-            for peer in reversed(broker.take_touched()):
-                if len(peer.waits_for) >= MANY and peer is not source:
+            for peer in reversed(outboxes.take_touched()):
+                if peer is not source and len(peer.waits_for) >= MANY:
                     self._write_later(peer)
                 else:
                     _write_to(peer)
-        self._hold_up()
+        if outboxes.held_up:
+            self._hold_up()
 
     def write_after_option(self) -> None:
         """Write what the broker has to say to an option that came alone, in a moment.
@@ -55,13 +56,13 @@ class Writer:
         libgearman sends one so to each of its servers and waits. If the first has answered before it looks
         and another has not, it never looks at the first one again, and its program hangs.
         """
-        for peer in self._broker.take_touched():
+        for peer in self._outboxes.take_touched():
             self._write_later(peer)
 
     def write_all(self) -> None:
         """Write everything now."""
         self.write_late()
-        for peer in reversed(self._broker.take_touched()):
+        for peer in reversed(self._outboxes.take_touched()):
             _write_to(peer)
         self._hold_up()
 
@@ -85,12 +86,12 @@ class Writer:
 
     def _hold_up(self) -> None:
         """Read nothing from workers that send to peers that do not read."""
-        for reader, producer in self._broker.take_held_up():
+        for reader, producer in self._outboxes.take_held_up():
             if reader.connection is not None and producer.connection is not None:
                 cast(Connection, reader.connection).hold_up(cast(Connection, producer.connection))
 
 
 def _write_to(peer: Peer) -> None:
     connection: Connection | None = peer.connection
-    if connection is not None and connection.has_news:
+    if connection is not None and (peer.outbox or connection.has_news):
         connection.write_outbox()

@@ -14,7 +14,8 @@ _ARGUMENTS: Final[list[int]] = [
     len(PACKETS[type].arguments) if type in PACKETS else 0 for type in range(LAST + 1)
 ]
 # The sizes of small bodies as the header has them.
-_SIZES: Final[list[bytes]] = [size.to_bytes(4, "big") for size in range(1024)]
+_SMALL: Final = 1024
+_SIZES: Final[list[bytes]] = [size.to_bytes(4, "big") for size in range(_SMALL)]
 
 
 def bytes_of(data: bytes | bytearray | memoryview | str) -> bytes:
@@ -39,7 +40,8 @@ def request(type: int, body: bytes = b"") -> bytes:
 
 def response(type: int, body: bytes = b"") -> bytes:
     """One packet from a job server. `body` holds the arguments, joined by NULs."""
-    return response_head(type, len(body)) + body
+    size = len(body)
+    return _RESPONSE_HEADS[type] + (_SIZES[size] if size < _SMALL else size.to_bytes(4, "big")) + body
 
 
 def request_head(type: int, size: int) -> bytes:
@@ -49,7 +51,7 @@ def request_head(type: int, size: int) -> bytes:
 
 def response_head(type: int, size: int) -> bytes:
     """The header alone, for a body of `size` bytes that is written after it without being copied."""
-    return _RESPONSE_HEADS[type] + (_SIZES[size] if size < len(_SIZES) else size.to_bytes(4, "big"))
+    return _RESPONSE_HEADS[type] + (_SIZES[size] if size < _SMALL else size.to_bytes(4, "big"))
 
 
 def arguments(type: int, body: bytes) -> list[bytes]:
