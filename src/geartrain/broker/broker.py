@@ -402,7 +402,7 @@ class Broker:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
     def _echo(self, peer: Peer, type: int, body: bytes) -> None:
-        self.outboxes.send_body([peer], p.ECHO_RES, body)
+        self.outboxes.send_body(peer, p.ECHO_RES, body)
 
     def _text(self, peer: Peer, type: int, body: bytes) -> None:
         try:

@@ -8,7 +8,7 @@ grace passes its wake on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from ..wire import packets as p
 from ..wire.codec import response
@@ -198,10 +198,10 @@ class Dispatch:
             link = function.sleepers.pop_last()
             if link is None:
                 return False
-            ability = cast(Ability, link)
-            ability.listed = False
-            peer = ability.peer
-            peer.unlisted[ability] = None
+            assert isinstance(link, Ability)
+            link.listed = False
+            peer = link.peer
+            peer.unlisted[link] = None
             if peer.sleeping:
                 self._wake_peer(peer, function)
                 return True

@@ -79,22 +79,22 @@ class Jobs:
         workload: bytes,
         priority: int,
         background: bool,
-        reducer: bytes = b"",
+        reducer: bytes,
+        size: int,
     ) -> Job:
-        """A new job with the next handle; nothing happens to it before `start`."""
+        """A new job with the next handle, as large as `size_of` has it; nothing happens before `start`."""
         number, handle = self.by_handle.give_out()
         job = Job(number, handle, function, unique, workload, priority, background, reducer, self.wall)
-        self._register(job)
+        self._register(job, size)
         return job
 
     def __len__(self) -> int:
         return len(self.by_handle)
 
-    def _register(self, job: Job) -> None:
+    def _register(self, job: Job, size: int) -> None:
         function = job.function
         self.by_handle.add(job)
         function.total += 1
-        size = size_of(job)
         function.bytes += size
         self.bytes += size
         unique = job.unique
@@ -106,11 +106,12 @@ class Jobs:
 
     def start(self, job: Job) -> None:
         """Queue a job, now or when it is due."""
-        if job.due > self.wall:
-            self._dated.add(job.due, job)
-        else:
+        if job.due:
+            if job.due > self.wall:
+                self._dated.add(job.due, job)
+                return
             job.due = 0.0
-            self._dispatch.queue(job, False)
+        self._dispatch.queue(job, False)
 
     def save(self, job: Job) -> None:
         """Make a background job durable as it is now, for the first time or again."""
@@ -144,7 +145,7 @@ class Jobs:
         if record.state == DEAD:
             self._bury(job)
             return
-        self._register(job)
+        self._register(job, size_of(job))
         if job.attempts and job.due > self.wall:
             # Not longer than it has to, though the clock may have been set back meanwhile.
             rest = min(job.due - self.wall, function.policy.delay(job.attempts, handle))
@@ -168,12 +169,13 @@ class Jobs:
         """Give a worker the function's next job; there must be one."""
         job = self._dispatch.pop(function)
         function.running += 1
-        if function.policy.rate:
+        policy = function.policy
+        if policy.rate:
             function.tokens -= 1
         job.worker = peer
         job.started_at = self.wall
         peer.running[job.handle] = job
-        timeout = peer.abilities[function.name].timeout or function.policy.timeout
+        timeout = peer.abilities[function.name].timeout or policy.timeout
         if timeout:
             self._deadlines[job.handle] = self.now + timeout
         return job
@@ -392,7 +394,7 @@ class Jobs:
             self._ledger.drop("result", handle.decode())
         job.attempts = 0
         job.history = None
-        self._register(job)
+        self._register(job, size_of(job))
         self.save(job)
         self.start(job)
         return True

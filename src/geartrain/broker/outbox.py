@@ -51,17 +51,28 @@ class Outboxes:
             self.touched.append(peer)
         peer.outbox.append(data)
 
-    def send_body(self, peers: list[Peer], type: int, body: bytes) -> None:
-        """Send peers, or one as often as it is there, a response whose body may be large: they share it."""
+    def send_body(self, peer: Peer, type: int, body: bytes) -> None:
+        """Send a response whose body may be large."""
         if len(body) < LARGE:
-            data = response(type, body)
-            for peer in peers:
-                self.send(peer, data)
+            self.send(peer, response(type, body))
         else:
-            head = response_head(type, len(body))
-            for peer in peers:
-                self.send(peer, head)
-                self.send(peer, body)
+            self.send(peer, response_head(type, len(body)))
+            self.send(peer, body)
+
+    def pass_on(self, source: Peer, clients: list[Peer], type: int, body: bytes) -> None:
+        """Tell clients, each as often as it is there, what a worker says; they share a body that is large.
+
+        Those that can't take more now are noted in `held_up`.
+        """
+        is_large = len(body) >= LARGE
+        head = response_head(type, len(body)) if is_large else b""
+        data = body if is_large else response(type, body)
+        for client in clients:
+            if is_large:
+                self.send(client, head)
+            self.send(client, data)
+            if client.is_clogged or client.held_bytes > MOST_HELD:
+                self.held_up.append((client, source))
 
     def send_end(self, peer: Peer, kind: str, handle: bytes, data: bytes) -> None:
         """Tell one client how a job ended; a client that asked for no exceptions gets WORK_FAIL for one."""

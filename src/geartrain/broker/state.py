@@ -200,11 +200,7 @@ class Function:
     def pop(self) -> Job:
         """Take out the job whose turn it is; there must be one."""
         queues = self.queues
-        link = queues[HIGH].first
-        if link is None:
-            link = queues[NORMAL].first
-            if link is None:
-                link = queues[LOW].first
+        link = queues[HIGH].first or queues[NORMAL].first or queues[LOW].first
         assert isinstance(link, Job)
         self.remove(link)
         return link

@@ -48,7 +48,9 @@ class Submissions:
         function = self._jobs.functions.known(name)
         job = self._jobs.find(function, unique, workload)
         if job is None:
-            job = self._jobs.create(function, unique, workload, priority, True)
+            job = self._jobs.create(
+                function, unique, workload, priority, True, b"", len(workload) + len(unique) + JOB_COST
+            )
             self._ledger.add(job)
             self._jobs.start(job)
         else:
@@ -68,11 +70,11 @@ class Submissions:
     def submit(self, peer: Peer, body: bytes, priority: int, background: bool) -> None:
         """SUBMIT_JOB and SUBMIT_JOB_BG, and those of other priorities."""
         # Clients submit to one function again and again, most of them without a unique.
-        if body.startswith(peer.last_head):
+        head = peer.last_head
+        if body.startswith(head):
             function = peer.last_function
             if function is not None and not function.forgotten and not self.closing:
-                workload = body[len(peer.last_head) :]
-                self._add_to(peer, function, b"", workload, priority, background, b"", 0.0)
+                self._add_to(peer, function, b"", body[len(head) :], priority, background, b"", 0.0)
                 return
         name, unique, workload = arguments(p.SUBMIT_JOB, body)
         self._add(peer, name, unique, workload, priority, background, b"", 0.0)
@@ -151,7 +153,7 @@ class Submissions:
                 raise Refused(b"QUEUE_ERROR", b"Job queue is full")
             size = len(workload) + len(unique) + len(reducer) + JOB_COST
             self._limits.refuse_job(size, jobs.by_handle.count, jobs.bytes, function.total, function.bytes)
-            job = jobs.create(function, unique, workload, priority, background, reducer)
+            job = jobs.create(function, unique, workload, priority, background, reducer, size)
             job.due = due
         elif background:
             job.background = True
@@ -162,9 +164,12 @@ class Submissions:
                 jobs.save(job)
             self._ledger.acknowledge(peer, job)
         else:
-            if len(job.clients) >= MAX_SUBMITTERS:
+            if is_new:
+                job.clients = [peer]
+            elif len(job.clients) < MAX_SUBMITTERS:
+                job.add_client(peer)
+            else:
                 raise Refused(b"QUEUE_ERROR", b"Too many clients wait for this job")
-            job.add_client(peer)
             peer.waits_for[job.handle] = job
             if peer.held is None:
                 self._outboxes.send(peer, self._handles.created(job.handle))

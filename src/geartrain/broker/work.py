@@ -10,7 +10,7 @@ from .dispatch import Dispatch
 from .handles import Handles
 from .jobs import Jobs
 from .limits import Limits, Refused
-from .outbox import LARGE, MOST_HELD, Outboxes
+from .outbox import LARGE, Outboxes
 from .results import COMPLETE, EXCEPTION, FAIL
 from .state import Function, Peer
 from .submissions import leading_int
@@ -102,18 +102,9 @@ class Work:
                 if not client.wants_exceptions:
                     self._outboxes.send(client, failed)
             clients = [client for client in clients if client.wants_exceptions]
-        self._tell(peer, clients, type, body)
+        if clients:
+            self._outboxes.pass_on(peer, clients, type, body)
         self._jobs.end(job, _ENDS[type], body)
-
-    def _tell(self, peer: Peer, clients: list[Peer], type: int, body: bytes) -> None:
-        """Pass on what a worker says of a job, and note which of the clients can't take more now."""
-        if not clients:
-            return
-        outboxes = self._outboxes
-        outboxes.send_body(clients, type, body)
-        for client in clients:
-            if client.is_clogged or client.held_bytes > MOST_HELD:
-                outboxes.held_up.append((client, peer))
 
     def event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""
@@ -121,7 +112,7 @@ class Work:
         job = peer.running.get(arguments(type, body)[0])
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job does not exist on server")
-        self._tell(peer, job.clients, type, body)
+        self._outboxes.pass_on(peer, job.clients, type, body)
 
     def status(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_STATUS: remember it, and pass it to the clients."""
@@ -131,7 +122,7 @@ class Work:
             raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
         job.numerator = leading_int(numerator)
         job.denominator = leading_int(denominator)
-        self._tell(peer, job.clients, type, body)
+        self._outboxes.pass_on(peer, job.clients, type, body)
 
     # Abilities
 

@@ -81,8 +81,10 @@ class Connection:
         """Cut the bytes into packets and let the broker act on each."""
         self.heard_at = self._server.now
         broker = self._broker
+        parser = self._parser
+        writer = self._writer
         try:
-            packets = self._parser.feed(data)
+            packets = parser.feed(data)
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -90,21 +92,21 @@ class Connection:
         if self._gathered:
             # What it is answered now comes behind it.
             self.write_outbox()
-        if self._writer.trace is not None:
-            self._writer.trace.received(peer, packets)
+        if writer.trace is not None:
+            writer.trace.received(peer, packets)
         for type, body in packets:
             broker.receive(peer, type, body)
-        if self._unfinished or not self._parser.idle:
-            self._count_unfinished(self._parser.unfinished)
+        if self._unfinished or not parser.idle:
+            self._count_unfinished(parser.unfinished)
         if peer.held_bytes > MOST_HELD and not self._waits_for_journal:
             self._waits_for_journal = True
             self.pause()
         if broker.needs_attention:
             self._server.attend()
         elif len(packets) == 1 and packets[0][0] == p.OPTION_REQ:
-            self._writer.write_after_option()
+            writer.write_after_option()
         else:
-            self._writer.write_after(peer)
+            writer.write_after(peer)
 
     def eof_received(self) -> None:
         """The peer sends nothing more; asyncio closes the connection."""

@@ -43,10 +43,13 @@ class Writer:
         if outboxes.touched:
             # A job's worker before its client: the one can begin while the other reads that there is a job.
             for peer in reversed(outboxes.take_touched()):
+                connection: Connection | None = peer.connection
+                if connection is None:
+                    continue
                 if peer is not source and len(peer.waits_for) >= MANY:
-                    self._write_later(peer)
-                else:
-                    _write_to(peer)
+                    self._write_later(peer, connection)
+                elif peer.outbox or connection.has_news:
+                    connection.write_outbox()
         if outboxes.held_up:
             self._hold_up()
 
@@ -57,7 +60,8 @@ class Writer:
         and another has not, it never looks at the first one again, and its program hangs.
         """
         for peer in self._outboxes.take_touched():
-            self._write_later(peer)
+            if peer.connection is not None:
+                self._write_later(peer, peer.connection)
 
     def write_all(self) -> None:
         """Write everything now."""
@@ -73,10 +77,7 @@ class Writer:
         for peer in late:
             _write_to(peer)
 
-    def _write_later(self, peer: Peer) -> None:
-        connection: Connection | None = peer.connection
-        if connection is None:
-            return
+    def _write_later(self, peer: Peer, connection: Connection) -> None:
         if self._call_later is None:
             connection.write_outbox()
         elif connection.gather():
@@ -93,5 +94,5 @@ class Writer:
 
 def _write_to(peer: Peer) -> None:
     connection: Connection | None = peer.connection
-    if connection is not None and (peer.outbox or connection.has_news):
+    if connection is not None and connection.has_news:
         connection.write_outbox()

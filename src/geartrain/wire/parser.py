@@ -39,7 +39,16 @@ class Parser:
         self._begin = magic + b"\0\0\0"
         self._other_magic = RESPONSE if magic == REQUEST else REQUEST
         self._max_packet = max_packet
+        # The header that was read last of a packet with a body, and of one without; and what they say. A peer
+        # says the same again and again, and to see that costs less than to take twelve bytes apart.
+        self._head = b""
+        self._head_type = 0
+        self._head_size = 0
+        self._bare_head = b""
+        self._bare_type = 0
         self._max_line = max_line
+        self.idle = True
+        """Whether the bytes so far ended exactly at the end of a packet or line."""
         # Bytes of an incomplete header or line.
         self._rest = b""
         # An incomplete body: its type, what is there, and how many bytes are missing (0: no such body).
@@ -47,11 +56,6 @@ class Parser:
         self._body: list[bytes] = []
         self._missing = 0
         self._gathered = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether the bytes so far ended exactly at the end of a packet or line."""
-        return not self._rest and not self._missing
 
     @property
     def unfinished(self) -> int:
@@ -84,9 +88,11 @@ class Parser:
             self._body = []
             self._missing = 0
             self._gathered = 0
+            self.idle = True
         elif self._rest:
             data = self._rest + data
             self._rest = b""
+            self.idle = True
         try:
             self._cut(data, start, packets)
         except ProtocolError as error:
@@ -98,38 +104,55 @@ class Parser:
         """Append every packet of `data` from `start` on, and keep what is incomplete."""
         end = len(data)
         while start < end:
-            if data[start]:
-                start = self._cut_line(data, start, packets)
-                if start < 0:
-                    return
-                continue
             body = start + HEADER_SIZE
-            if body > end:
-                head = data[start : start + 4]
-                if not (self._magic.startswith(head) or self._other_magic.startswith(head)):
-                    raise ProtocolError(f"a packet began with {head!r}")
-                self._rest = data[start:]
-                return
-            type = data[start + 7]
-            if type == TEXT or data[start : start + 7] != self._begin:
-                type = self._odd_type(data, start)
-            size = (
-                (data[start + 8] << 24) | (data[start + 9] << 16) | (data[start + 10] << 8) | data[start + 11]
-            )
-            if size > self._max_packet:
-                raise PacketTooLargeError(size, self._max_packet)
-            start = body + size
+            head = data[start:body]
+            if head == self._bare_head:
+                packets.append((self._bare_type, b""))
+                start = body
+                continue
+            if head != self._head:
+                if data[start]:
+                    start = self._cut_line(data, start, packets)
+                    if start < 0:
+                        return
+                    continue
+                if body > end:
+                    self._keep_head(head)
+                    return
+                type = head[7]
+                if type == TEXT or head[:7] != self._begin:
+                    type = self._odd_type(head[:4])
+                size = (head[8] << 24) | (head[9] << 16) | (head[10] << 8) | head[11]
+                if size > self._max_packet:
+                    raise PacketTooLargeError(size, self._max_packet)
+                if not size:
+                    self._bare_head = head
+                    self._bare_type = type
+                    continue  # with the same header, which is recognised now
+                self._head = head
+                self._head_type = type
+                self._head_size = size
+            type = self._head_type
+            start = body + self._head_size
             if start > end:
                 self._type = type
                 self._body = [data[body:]]
                 self._missing = start - end
                 self._gathered = end - body
+                self.idle = False
                 return
             packets.append((type, data[body:start]))
 
-    def _odd_type(self, data: bytes, start: int) -> int:
+    def _keep_head(self, rest: bytes) -> None:
+        """A header has begun and not ended."""
+        magic = rest[:4]
+        if not (self._magic.startswith(magic) or self._other_magic.startswith(magic)):
+            raise ProtocolError(f"a packet began with {magic!r}")
+        self._rest = rest
+        self.idle = False
+
+    def _odd_type(self, magic: bytes) -> int:
         """The type of a packet that is none of the protocol's, or whose magic is the other direction's."""
-        magic = data[start : start + 4]
         if magic == self._magic:
             # Whatever its number is, nobody knows it. On the wire zero is no type; here it means a text line.
             return UNKNOWN
@@ -144,6 +167,7 @@ class Parser:
             if len(data) - start > self._max_line:
                 raise LineTooLongError(self._max_line)
             self._rest = data[start:]
+            self.idle = False
             return -1
         packets.append((TEXT, data[start:newline].removesuffix(b"\r")))
         return newline + 1
