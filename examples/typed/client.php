@@ -3,7 +3,9 @@
 // their order, or an object of them by name. The result is JSON too.
 
 $client = new GearmanClient();
-$client->addServers(getenv('GEARMAN_SERVERS') ?: '127.0.0.1:4730');
+if (!getenv('GEARMAN_SERVERS')) { // libgearman reads it by itself
+    $client->addServers('127.0.0.1:4730');
+}
 
 $items = [['name' => 'tea', 'price' => 2.5, 'count' => 2], ['name' => 'cup', 'price' => 4]];
 

@@ -347,7 +347,7 @@ def test_a_thread_that_fails_as_it_begins_to_wait_keeps_nobody_from_reading(
             raise OSError("no descriptor is left")
 
         with monkeypatch.context() as patches:
-            patches.setattr(client, "_flush", fail)
+            patches.setattr(client._turns, "_flush", fail)
             with pytest.raises(OSError, match="no descriptor is left"):
                 client.run("echo", b"y")
 

@@ -106,8 +106,8 @@ class BaseClient(ABC, Generic[F]):
 
     def _finish(self, task: TaskRecord, link: Link | None = None) -> Steps[None]:
         """Submit a task and wait for its end; its failure is raised."""
-        self._engine.submit(task, self._now(), link)
         wait = Wait(task)
+        self._engine.submit(task, self._now(), link)
         try:
             while not task.done:
                 yield wait

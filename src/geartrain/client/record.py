@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ..native import mypyc_attr
+from mypy_extensions import mypyc_attr
+
 from ..wire import packets as p
 from ..wire.codec import bytes_of
 from ..wire.parser import MAX_PACKET

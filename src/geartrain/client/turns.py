@@ -14,7 +14,6 @@ from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait
 from .traffic import Aside, Traffic
-from .watched import Watched
 
 T = TypeVar("T")
 
@@ -151,9 +150,11 @@ class Turns(Traffic):
         try:
             # What comes next may raise, and a leader must not hand over to one that has gone.
             self.followers[waiter] = None
-            if watched._waiters is None:
-                watched._waiters = []
-            watched._waiters.append(waiter)
+            waiters = watched._waiters
+            if waiters is None:
+                watched._waiters = [waiter]
+            else:
+                waiters.append(waiter)
             self._flush(now)
             # That may have been all that this thread, or another, waits for.
             self.wake_waiters()
@@ -169,13 +170,10 @@ class Turns(Traffic):
             wait = -1 if step.deadline is None else min(max(step.deadline - now, 0.0), LONGEST_SLEEP)
             yield waiter.acquire, (True, wait)
         finally:
-            self._stop_following(waiter, watched)
-
-    def _stop_following(self, waiter: threading.Lock, watched: Watched) -> None:
-        if waiter in self.followers:
-            del self.followers[waiter]
-        if watched._waiters is not None and waiter in watched._waiters:
-            watched._waiters.remove(waiter)
+            if waiter in self.followers:
+                del self.followers[waiter]
+            if watched._waiters is not None and waiter in watched._waiters:
+                watched._waiters.remove(waiter)
 
     def wake_waiters(self) -> None:
         """Have those look for whom there is something to see."""
