@@ -18,7 +18,7 @@ def told(broker: Broker, peer: Peer) -> Told:
     """Every packet that a peer was told since the last time."""
     data = b"".join(peer.outbox)
     peer.outbox.clear()
-    broker.take_touched()
+    broker.outboxes.take_touched()
     packets = []
     while data:
         size = int.from_bytes(data[8:12], "big")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +16,7 @@ from types import FrameType
 import pytest
 
 import geartrain
-from geartrain import Client, Task, TaskSet
+from geartrain import Client, Task, TaskSet, WaitTimeoutError
 from tests.harness.form import IS_COMPILED
 from tests.harness.processes import wait_until
 from tests.server.running import RunningServer
@@ -126,3 +130,31 @@ def test_other_threads_go_on_wherever_ctrl_c_came(server: RunningServer, working
         thread.join(10)
         assert not thread.is_alive()
     close_in_time(client)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may come in a finaliser
+def test_hardly_a_signal_is_slept_through(server: RunningServer) -> None:
+    class AlarmError(BaseException):
+        pass
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise AlarmError
+
+    chance = random.Random(1)
+    before = signal.signal(signal.SIGALRM, ring)
+    late = 0
+    try:
+        with Client(server.address) as client:
+            assert client.echo(b"x") == b"x"
+            for _ in range(300):
+                began = time.monotonic()
+                with contextlib.suppress(AlarmError, WaitTimeoutError):
+                    # It comes while the client submits, or while it already sleeps.
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(2e-6, 200e-6))
+                    client.run("nobody", timeout=0.5)
+                late += time.monotonic() - began > 0.4
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    # Between Python's last look for signals and the system's sleep there is always a moment.
+    assert late < 15

@@ -75,11 +75,11 @@ class Alone:
         self.broker.disconnect(peer)
 
     def _write(self) -> None:
-        for peer in self.broker.take_touched():
+        for peer in self.broker.outboxes.take_touched():
             self.answered += len(peer.outbox)
             peer.outbox.clear()
             peer.asked_for = 0
-        self.broker.take_held_up()
+        self.broker.outboxes.take_held_up()
         self.broker.shutdown = ""
 
     def _check_canary(self) -> None:

@@ -75,7 +75,7 @@ class Stage:
     def _look(self) -> None:
         """Take what the broker has for its peers and hold it against the model, after every step."""
         model = self._model
-        for peer in self._broker.take_touched():
+        for peer in self._broker.outboxes.take_touched():
             actor = peer.connection
             if actor is None:
                 continue  # the administrator reads its own

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -144,6 +147,38 @@ def test_a_signal_that_interrupts_a_log_line_stops_the_worker_too(
         process.wait_for_output("stopping")
         assert process.wait() == 0
         assert "did 1" in process.output
+
+
+def test_hardly_a_signal_is_slept_through(server: RunningServer, client: RawPeer) -> None:
+    chance = random.Random(1)
+    before = signal.getsignal(signal.SIGALRM)
+    late = 0
+    try:
+        for _ in range(40):
+            with Worker(f"127.0.0.1:{server.port}") as worker:
+                signal.signal(signal.SIGALRM, partial(_stop, worker))
+
+                @worker.function("ring")
+                def ring(job: Job) -> None:
+                    # It comes while the loop goes back to sleep, or while it already sleeps.
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(2e-6, 200e-6))
+
+                client.submit("ring", type=Packet.SUBMIT_JOB_BG)
+                began = time.monotonic()
+                guard = threading.Timer(2, worker.stop)
+                guard.start()
+                worker.run()
+                late += time.monotonic() - began > 1.5
+                guard.cancel()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    # Between Python's last look for signals and the system's sleep there is always a moment.
+    assert late < 5
+
+
+def _stop(worker: Worker, number: int, frame: FrameType | None) -> None:
+    worker.stop()
 
 
 def test_a_signal_that_the_process_ignores_stays_ignored(server: RunningServer) -> None:

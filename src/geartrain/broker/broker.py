@@ -193,14 +193,6 @@ class Broker:
 
     # What happens
 
-    def take_touched(self) -> list[Peer]:
-        """Hand out the peers whose outbox is to be written; whoever takes them writes and empties it."""
-        return self.outboxes.take_touched()
-
-    def take_held_up(self) -> list[tuple[Peer, Peer]]:
-        """Hand out the clogged clients, each with a worker that has just sent it something all the same."""
-        return self.outboxes.take_held_up()
-
     @property
     def needs_attention(self) -> bool:
         """Whether there is something to see to besides `touched`.

@@ -253,8 +253,7 @@ class Jobs:
         elif self.waiters.count:
             self.waiters.tell(job, kind, data)
         self.forget(job)
-        if policy.concurrency:
-            self._dispatch.rebalance(job.function)
+        self._let_others_start(job.function)
 
     def _conclude(self, job: Job, kind: str, data: bytes) -> None:
         """A background job has ended for good: tell who waits for that, and keep it if the policy says so."""

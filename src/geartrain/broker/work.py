@@ -112,7 +112,8 @@ class Work:
         job = peer.running.get(arguments(type, body)[0])
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job does not exist on server")
-        self._outboxes.pass_on(peer, job.clients, type, body)
+        if job.clients:
+            self._outboxes.pass_on(peer, job.clients, type, body)
 
     def status(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_STATUS: remember it, and pass it to the clients."""
@@ -122,7 +123,8 @@ class Work:
             raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
         job.numerator = leading_int(numerator)
         job.denominator = leading_int(denominator)
-        self._outboxes.pass_on(peer, job.clients, type, body)
+        if job.clients:
+            self._outboxes.pass_on(peer, job.clients, type, body)
 
     # Abilities
 

@@ -67,7 +67,7 @@ class Life:
         if group is not None:
             group.remaining -= 1
             if group.ended is not None:
-                group.ended.append(cast("Task", task))  # every record is one
+                group.ended.append(cast("Task", task))  # every record in a group is one
             if call is not None:
                 group.calls.append(call)
             if group._waiters is not None and (call or not group.remaining or group.ended is not None):

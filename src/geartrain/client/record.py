@@ -77,14 +77,15 @@ class TaskRecord(Owed):
     def __init__(
         self,
         function: Any,
-        workload: Workload,
+        workload: Any,
         unique: Any,
-        priority: str,
-        background: bool,
-        at: datetime | float | None,
-        retry_count: int,
-        timeout: float | None,
+        priority: Any,
+        background: Any,
+        at: Any,
+        retry_count: Any,
+        timeout: Any,
     ) -> None:
+        # Any: what is wrong is named here, in the same words whether this is compiled or not.
         super().__init__(p.JOB_CREATED)
         if not (isinstance(function, str) and isinstance(unique, str)):
             raise TypeError(f"{function!r}, {unique!r}: the names of a function and a unique are str")
@@ -100,12 +101,12 @@ class TaskRecord(Owed):
         if len(self.workload) > LARGEST_WORKLOAD:
             raise ValueError(f"{len(self.workload)} bytes: the largest workload is {LARGEST_WORKLOAD} bytes")
         self.unique: str = unique
-        self.priority = priority
-        self.background = background
+        self.background = bool(background)
         # The type of the packet that submits it.
         self._type = (_BACKGROUND if background else _FOREGROUND).get(priority, 0)
         if not self._type:
             raise ValueError(f"{priority!r}: the priority is 'high', 'normal' or 'low'")
+        self.priority: str = priority
         self.at: int | None = None
         if at is not None:
             if not background or priority != "normal":
@@ -113,10 +114,14 @@ class TaskRecord(Owed):
             self.at = max(0, math.ceil(at.timestamp() if isinstance(at, datetime) else at))
             self._type = p.SUBMIT_JOB_EPOCH
         # A time limit of NaN, which is not below 0 either, would put the others out of order.
+        if not isinstance(retry_count, int):
+            raise TypeError(f"{retry_count!r}: retry_count is a whole number")
+        if not (timeout is None or isinstance(timeout, int | float)):
+            raise TypeError(f"{timeout!r}: timeout is a number of seconds, or None")
         if retry_count < 0 or (timeout is not None and not timeout >= 0):
             raise ValueError(f"retry_count and timeout are at least 0, not {retry_count!r} and {timeout!r}")
-        self.retry_count = retry_count
-        self.timeout = timeout
+        self.retry_count: int = retry_count
+        self.timeout: float | None = timeout
 
         self.state = NEW
         self.result: bytes | None = None

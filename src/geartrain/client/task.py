@@ -59,6 +59,7 @@ class Task(TaskRecord):
 
     Attributes:
         state: a `TaskState`.
+        handle: the job's handle on its server, "" until the server has given it one; a retry gets a new one.
         result: the worker's answer, None until the state is `SUCCEEDED`.
         failure: what `client.run` would have raised: `JobFailed`, `JobException`, `ServerError`,
             `WaitTimeoutError`, `NoServersError`, … None while nothing has gone wrong.

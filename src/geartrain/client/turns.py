@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from ..errors import GeartrainError
+from ..interruptible import interruptibly
 from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait
@@ -106,14 +107,19 @@ class Turns(Traffic):
                         result: T = stop.value
                         return result
                 if leads:
-                    events = poll(wait)
+                    events = interruptibly(poll, wait)
                 else:
-                    function(*arguments)
+                    interruptibly(function, *arguments)
         except BaseException as error:
             if leads:
                 self.leading = False
-            with self.lock:
-                self._leave(error, steps, aside)
+            try:
+                with self.lock:
+                    self._leave(error, steps, aside)
+            finally:
+                # Should another signal's handler have raised: compiled, nobody else closes what is dropped.
+                if aside is not None:
+                    aside.close()
             raise
 
     def _leave(self, error: BaseException, steps: Steps[T], aside: Aside | None) -> None:

@@ -100,9 +100,12 @@ class EagerClient(Eager, Client):
         self._due = deque()
         self._started = []
         super().__init__("eager", **options)
-        self._shell = self
         # A function may use the client that it is run by.
         self._all = threading.RLock()
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._shell = self
 
     def run_steps(self, steps: Steps[T]) -> T:
         """Run steps to their end, and all jobs that are due."""

@@ -12,6 +12,7 @@ import time
 from typing import Final, Never
 
 from ..errors import ConnectionLostError, JobLostError, ProtocolError
+from ..interruptible import interruptibly
 from ..wire.codec import request_head
 from .engine import Assignment, Engine
 
@@ -84,7 +85,7 @@ class Connection:
             if _MAY_LOOK and not flags and self.engine.next_job_is_near:
                 data = self._look()
             else:
-                data = self._socket.recv(_CHUNK, flags)
+                data = interruptibly(self._socket.recv, _CHUNK, flags)
         except BlockingIOError:
             if flags:
                 return None
@@ -109,7 +110,7 @@ class Connection:
         deadline = time.monotonic() + EAGERNESS
         while not self._readable.poll(0) and time.monotonic() < deadline:
             os.sched_yield()
-        return self._socket.recv(_CHUNK)
+        return interruptibly(self._socket.recv, _CHUNK)
 
     # Writing
 
@@ -208,7 +209,7 @@ class Connection:
         ready.register(self._socket, select.POLLIN | select.POLLOUT)
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while True:
-            found = ready.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            found = interruptibly(ready.poll, max(0.0, deadline - time.monotonic()) * 1000)
             if not found:
                 self._lose(f"the job server took nothing for {ANSWER_TIMEOUT:g} seconds")
             if not found[0][1] & select.POLLOUT:

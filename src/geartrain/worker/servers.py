@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from ..errors import ConnectionLostError
+from ..interruptible import interruptibly
 from ..wire.address import Address
 from .connection import ANSWER_TIMEOUT, Connection
 from .dial import LONGEST_PAUSE, Backoff, Dial
@@ -90,7 +91,7 @@ class Servers:
         """Wait `timeout` seconds at most for something to happen, and do what is due."""
         # Also when something is due: whether a server has answered shows only once it was read.
         wait = max(min(timeout, self._due - time.monotonic()), 0.0)
-        for descriptor, _ in self._poll.poll(math.ceil(wait * 1000)):
+        for descriptor, _ in interruptibly(self._poll.poll, math.ceil(wait * 1000)):
             server = self._by_descriptor.get(descriptor)
             if server is None:
                 self._wakes.recv(4096)
