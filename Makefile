@@ -20,7 +20,7 @@ demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four
 
 test: check $(COMPILED)  ## the checks, every test, and those of the hot path again in its compiled form
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
-	$(if $(CC_FOUND),$(AS_COMPILED) $(BIN)/pytest -q -n $(JOBS) $(COMPILED_ROOMS))
+	$(if $(CC_FOUND),$(AS_COMPILED) $(BIN)/pytest -q -n $(JOBS) $(COMPILED_ROOMS) --ignore tests/worker/pool)
 
 check: $(VENV)/ready  ## style, types and the import arrows of docs/architecture.md
 	$(BIN)/ruff check .

@@ -20,10 +20,12 @@ def told(broker: Broker, peer: Peer) -> Told:
     peer.outbox.clear()
     broker.outboxes.take_touched()
     packets = []
-    while data:
-        size = int.from_bytes(data[8:12], "big")
-        packets.append((int.from_bytes(data[4:8], "big"), data[12 : 12 + size]))
-        data = data[12 + size :]
+    start = 0
+    while start < len(data):
+        body = start + 12
+        end = body + int.from_bytes(data[start + 8 : body], "big")
+        packets.append((int.from_bytes(data[start + 4 : start + 8], "big"), data[body:end]))
+        start = end
     return packets
 
 
