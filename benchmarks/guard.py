@@ -23,7 +23,7 @@ JOBS: Final = 2_000
 SLACK: Final = 0.1
 """How much more than committed is taken for a difference of compilers."""
 MODES: Final = ("submit", "drain", "many", "pingpong")
-COUNTED: Final = "CPyPy_connection___Connection___data_received"
+COUNTED: Final = "CPyPy_server___connection___Connection___data_received"
 """Instructions are counted inside this function of the compiled connection."""
 FILE: Final = ROOT / "benchmarks/guard.json"
 
