@@ -9,9 +9,10 @@ HOT := $(wildcard $(shell sed -n '/^HOT = (/,/^)/s|^ *"\(.*\)",$$|src/geartrain/
 SOURCES := $(shell find src/geartrain -type f -not -name '*.pyc')
 # With a C compiler the hot path runs compiled, without one the same files run as they are.
 CC_FOUND := $(shell command -v cc)
-COMPILED_ROOMS := $(addprefix tests/,wire broker journal simulation server client worker)
 COMPILED := $(if $(CC_FOUND),build/compiled/ready)
 AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
+# What has compiled files, and so is tested in both forms.
+COMPILED_ROOMS := $(addprefix tests/,wire broker journal simulation server client worker)
 
 .PHONY: demo test check format compiled bench bench-full guard bench-faults bench-durable bench-restart crash fuzz simulate soak lock clean
 

@@ -1,7 +1,7 @@
 """The job server's decisions, as a state machine without I/O, clock, threads or chance.
 
 Whoever drives it tells it what happened (`connect`, `receive`, `disconnect`, `tick`) and afterwards writes
-the outbox of every peer in `touched`. Time comes in as an argument. The rules of a job's and a worker's life
+the outbox of every peer in `outboxes.touched`. Time comes in as an argument. The rules of a job's and a worker's life
 are at the top of `state.py`; what each packet does is here, in `submissions.py` and in `work.py`.
 """
 
@@ -195,7 +195,7 @@ class Broker:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether there is something to see to besides `touched`.
+        """Whether there is something to see to besides `outboxes.touched`.
 
         That is `commit_is_due`, `shutdown` or `grabs_wait`.
         """
