@@ -1,8 +1,9 @@
 """The job server's decisions, as a state machine without I/O, clock, threads or chance.
 
 Whoever drives it tells it what happened (`connect`, `receive`, `disconnect`, `tick`) and afterwards writes
-the outbox of every peer in `outboxes.touched`. Time comes in as an argument. The rules of a job's and a worker's life
-are at the top of `state.py`; what each packet does is here, in `submissions.py` and in `work.py`.
+the outbox of every peer in `outboxes.touched`. Time comes in as an argument. The rules of a job's and a
+worker's life are at the top of `state.py`; what each packet does is here, in `submissions.py` and in
+`work.py`.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Jobs:
         reducer: bytes,
         size: int,
     ) -> Job:
-        """A new job with the next handle, as large as `size_of` has it; nothing happens before `start`."""
+        """A new job with the next handle and of that `job_size`; nothing happens to it before `start`."""
         number, handle = self.by_handle.give_out()
         job = Job(number, handle, function, unique, workload, priority, background, reducer, self.wall)
         self._register(job, size)

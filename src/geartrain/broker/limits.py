@@ -90,9 +90,14 @@ class Limits:
             raise Refused(b"QUEUE_ERROR", b"The job server is full")
 
 
+def job_size(workload: bytes, unique: bytes, reducer: bytes) -> int:
+    """Bytes that a job with these takes, about."""
+    return len(workload) + len(unique) + len(reducer) + JOB_COST
+
+
 def size_of(job: Job) -> int:
     """Bytes that a job takes, about."""
-    return len(job.workload) + len(job.unique) + len(job.reducer) + JOB_COST
+    return job_size(job.workload, job.unique, job.reducer)
 
 
 class Rules:

@@ -10,7 +10,7 @@ from .builtins import BUILTIN_PREFIX, Builtins
 from .handles import Handles
 from .jobs import Jobs
 from .ledger import Ledger
-from .limits import JOB_COST, MAX_NAME, MAX_SUBMITTERS, MAX_UNIQUE, Limits, Refused, refuse_unread
+from .limits import MAX_NAME, MAX_SUBMITTERS, MAX_UNIQUE, Limits, Refused, job_size, refuse_unread
 from .outbox import Outboxes
 from .state import HIGH, LOW, NORMAL, Function, Job, Peer
 
@@ -49,7 +49,7 @@ class Submissions:
         job = self._jobs.find(function, unique, workload)
         if job is None:
             job = self._jobs.create(
-                function, unique, workload, priority, True, b"", len(workload) + len(unique) + JOB_COST
+                function, unique, workload, priority, True, b"", job_size(workload, unique, b"")
             )
             self._ledger.add(job)
             self._jobs.start(job)
@@ -151,7 +151,7 @@ class Submissions:
             limit = function.limits[priority] or function.policy.max_queue
             if limit and function.total >= limit:
                 raise Refused(b"QUEUE_ERROR", b"Job queue is full")
-            size = len(workload) + len(unique) + len(reducer) + JOB_COST
+            size = job_size(workload, unique, reducer)
             self._limits.refuse_job(size, jobs.by_handle.count, jobs.bytes, function.total, function.bytes)
             job = jobs.create(function, unique, workload, priority, background, reducer, size)
             job.due = due
