@@ -32,7 +32,7 @@ class Transport:
         pass
 
     def get_extra_info(self, name: str) -> Any:
-        return self if name == "socket" else None
+        return self  # as if it encrypted, so that all goes through `write`
 
     def fileno(self) -> int:
         return 0

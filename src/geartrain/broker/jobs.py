@@ -360,8 +360,11 @@ class Jobs:
         self.by_handle.remove(job)
         if job.unique:
             self._let_others_be(job)
+        handle = job.handle
         for client in job.clients:
-            client.waits_for.pop(job.handle, None)
+            # A client that submitted it twice is here twice.
+            if handle in client.waits_for:
+                del client.waits_for[handle]
 
     def _let_others_be(self, job: Job) -> None:
         """Attach no more submissions to a job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Final
 
 from ..broker.outbox import MOST_HELD
@@ -20,8 +21,15 @@ PAUSE_AT: Final = 1024 * 1024
 PROGRESS: Final = 64 * 1024
 """Bytes that a slow peer has to read within its time-out while it holds others up."""
 
+FEW: Final = 8
+"""Parts below which they are not copied into one, if together they are large."""
+LARGE: Final = 64 * 1024
+"""Bytes from which on they are."""
 UNLIMITED: Final = 1 << 60
 """More bytes than there are."""
+
+# Found once: this is called for every job.
+_write: Final = os.write
 
 
 class Connection:
@@ -46,7 +54,7 @@ class Connection:
         self._parser = Parser(p.REQUEST, limits.packet or UNLIMITED)
         self._max_outbox = limits.outbox or UNLIMITED
         # The server's time when something came from it last.
-        self.heard_at = server.now
+        self.heard_at = server.broker.jobs.now
         # Bytes of the packet that has not arrived completely, as the server counts them.
         self._unfinished = 0
         # Reasons why nothing is read from it now.
@@ -58,6 +66,10 @@ class Connection:
         self._judged_at = 0.0
         self._waited = 0
         self._written = 0
+        # The socket; -1 where only the transport can write to it, since what it writes is encrypted. And
+        # whether there may be something left that the transport has to write before.
+        self._fd = -1
+        self._is_behind = False
         # What will be written before the outbox, with the next thing that can't wait or in a moment.
         self._gathered: list[bytes] = []
         # It is closed once everything up to the error that it was told of has gone out; nothing more is
@@ -73,13 +85,15 @@ class Connection:
         """The connection is up."""
         self._transport = transport
         transport.set_write_buffer_limits(high=PAUSE_AT)
-        socket = transport.get_extra_info("socket")
-        self.peer = Peer(self._address, socket.fileno(), self)
+        fd: int = transport.get_extra_info("socket").fileno()
+        if transport.get_extra_info("ssl_object") is None:
+            self._fd = fd
+        self.peer = Peer(self._address, fd, self)
         self._server.opened(self, transport)
 
     def data_received(self, data: bytes) -> None:
         """Cut the bytes into packets and let the broker act on each."""
-        self.heard_at = self._server.now
+        self.heard_at = self._broker.jobs.now
         broker = self._broker
         parser = self._parser
         writer = self._writer
@@ -114,6 +128,7 @@ class Connection:
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
         self._is_closing = self._is_dropped = True
+        self._fd = -1
         self._count_unfinished(0)
         self.peer.listings = []
         self._unclog()
@@ -189,7 +204,7 @@ class Connection:
             self._judge_from_now()
 
     def _judge_from_now(self) -> None:
-        self._judged_at = self._server.now
+        self._judged_at = self._broker.jobs.now
         self._waited = self.waiting
         self._written = 0
 
@@ -215,7 +230,7 @@ class Connection:
         """One reason to read nothing from this peer is gone."""
         self._pauses -= 1
         if not self._pauses and not self._transport.is_closing():
-            self.heard_at = self._server.now
+            self.heard_at = self._broker.jobs.now
             self._transport.resume_reading()
 
     @property
@@ -241,7 +256,7 @@ class Connection:
         return is_first
 
     def write_outbox(self) -> None:
-        """Hand everything that was gathered and is in the peer's outbox to the transport, in one write."""
+        """Write everything that was gathered and is in the peer's outbox, at once."""
         peer = self.peer
         outbox = peer.outbox
         if self._gathered:
@@ -258,16 +273,20 @@ class Connection:
             self._writer.trace.sent(peer, outbox)
         count = len(outbox)
         if count == 1:
-            transport.write(outbox[0])
-        elif count < 8:
-            transport.writelines(outbox)
-        elif sum([len(data) for data in outbox]) > self._max_outbox:
-            self.drop("more waits for it than may")
-            return
+            size = len(outbox[0])
+            self._write(outbox[0])
         else:
-            transport.write(b"".join(outbox))
+            size = sum(len(data) for data in outbox)
+            if count >= FEW and size > self._max_outbox:
+                self.drop("more waits for it than may")
+                return
+            if count < FEW and size >= LARGE:
+                self._is_behind = True
+                transport.writelines(outbox)
+            else:
+                self._write(b"".join(outbox))
         if peer.is_clogged:
-            self._written += sum([len(data) for data in outbox])
+            self._written += size
             if transport.get_write_buffer_size() > self._max_outbox:
                 self.drop("it does not read what it is sent")
         if (self._waits_for_journal or self._held_up) and peer.held_bytes <= MOST_HELD:
@@ -280,6 +299,26 @@ class Connection:
         outbox.clear()
         if self._is_refused and peer.held is None:
             self.close()
+
+    def _write(self, data: bytes) -> None:
+        """Write to the socket itself; what it does not take is left to the transport.
+
+        It is the same system call, without what the transport does around it, and without waiting for the
+        turn of the loop to end: the peer can begin while others are answered.
+        """
+        transport = self._transport
+        if self._is_behind and not transport.get_write_buffer_size():
+            self._is_behind = False
+        if self._fd < 0 or self._is_behind:
+            transport.write(data)
+            return
+        try:
+            written = _write(self._fd, data)
+        except OSError:
+            written = 0  # it takes nothing now, or never again; the transport will know
+        if written < len(data):
+            self._is_behind = True
+            transport.write(memoryview(data)[written:])
 
     def _begin_listing(self) -> None:
         """Write what goes before a long answer, and the rest of it part by part; all else waits behind it."""
@@ -297,7 +336,7 @@ class Connection:
         peer.listings = [(position - at, parts) for position, parts in peer.listings]
         if self._writer.trace is not None:
             self._writer.trace.sent(peer, before)
-        self._transport.write(b"".join(before))
+        self._write(b"".join(before))
 
     def _go_on_listing(self) -> None:
         """Write the next part, once the peer has read most of those before."""
@@ -309,7 +348,7 @@ class Connection:
             return
         part = next(peer.listings[0][1], None)
         if part is not None:
-            self._transport.write(part)
+            self._write(part)
         else:
             del peer.listings[0]
             if not peer.listings:

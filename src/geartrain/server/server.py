@@ -86,8 +86,6 @@ class Server:
         self.connections: set[Connection] = set()
         self.clogged: set[Connection] = set()
         """Those that read more slowly than they are written to."""
-        self.now = time.monotonic()
-        """The time at the last tick: exact enough for time-outs of seconds."""
         self.began_at = time.time()
         self.on_tick: Callable[[], None] | None = None
         """Called at each tick, for what has to show that the loop goes round."""
@@ -324,6 +322,11 @@ class Server:
             self._all_gone.set_result(None)
 
     @property
+    def now(self) -> float:
+        """The time at the last tick: exact enough for time-outs of seconds."""
+        return self.broker.jobs.now
+
+    @property
     def max_connections(self) -> int:
         """Connections that it accepts at most."""
         return self._listeners.max_connections
@@ -379,13 +382,13 @@ class Server:
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK, self._tick)
-        self.now = time.monotonic()
+        now = time.monotonic()
         wall = time.time()
-        self.broker.tick(self.now, wall)
+        self.broker.tick(now, wall)
         if not self.broker.submissions.closing:
             self.schedules.tick(wall)
         self.attend()
-        self._watch.look(self.now)
+        self._watch.look(now)
         if self._drain_until is not None:
             self._go_on_draining()
         if self.on_tick is not None:

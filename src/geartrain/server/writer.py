@@ -17,12 +17,11 @@ TOGETHER: Final = 0.001
 
 
 class Writer:
-    """Writes the outboxes of the peers that the broker touched: one write per peer and turn of the loop.
+    """Writes the outboxes of the peers that the broker touched: one write per peer and chunk that was read.
 
-    uvloop gathers what a turn writes to one socket. A client that waits for many jobs is in no hurry for each
-    single one: it has the ends of several in one write, and so spares itself and the server most of their
-    system calls. It is told at once when few are left, so it never runs dry, and when it has asked for
-    something itself.
+    A client that waits for many jobs is in no hurry for each single one: it has the ends of several in one
+    write, and so spares itself and the server most of their system calls. It is told at once when few are
+    left, so it never runs dry, and when it has asked for something itself.
 
     Args:
         call_later: the event loop's; None to write everything at once.
