@@ -22,6 +22,7 @@ HOT = (
     "journal/alive.py",
     "journal/table.py",
     "journal/packed.py",
+    "lookout.py",
     "client/answers.py",
     "client/channel.py",
     "client/engine.py",

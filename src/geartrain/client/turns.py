@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from ..errors import GeartrainError
 from ..interruptible import interruptibly
+from ..lookout import MAY_LOOK, MOMENT, look
 from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait
@@ -41,6 +42,10 @@ class Turns(Traffic):
         self.poll = select.poll()
         self.alarm = Alarm()
         self.channels = {}
+        # When the last turn began and ended, and whether all that was last waited for came at once.
+        self._began = 0.0
+        self._ended = 0.0
+        self._is_near = False
         self._wakes_at = 0.0
         self._ticks_at = math.inf
 
@@ -73,6 +78,7 @@ class Turns(Traffic):
         results: list[T] = []
         relay = _relay(steps, results)
         leads = False
+        began = 0.0
         events: list[tuple[int, int]] = []
         aside: Aside | None = None
         try:
@@ -94,6 +100,8 @@ class Turns(Traffic):
                                 self.wake_waiters()
                             if self.followers:
                                 self._hand_over()
+                            # A job is acknowledged and done: that is two turns.
+                            self._is_near = began > 0 and self._ended - began < 2 * MOMENT
                             return results[0]
                         if isinstance(step, Invoke):
                             self._hand_over()
@@ -106,9 +114,12 @@ class Turns(Traffic):
                         elif (wait := self._begin_turn(step)) is not None:
                             leads = self.leading = True
                             poll = self.poll.poll
+                            began = began or self._began
                             break
                 if leads:
-                    events = interruptibly(poll, wait)
+                    events = look(poll) if MAY_LOOK and wait and self._is_near else []
+                    if not events:
+                        events = interruptibly(poll, wait)
                 else:
                     interruptibly(function, *arguments)
         except BaseException as error:
@@ -219,6 +230,7 @@ class Turns(Traffic):
         if deadline is None or (next is not None and next < deadline):
             deadline = next
         wait = LONGEST_SLEEP if deadline is None or deadline > now + LONGEST_SLEEP else deadline - now
+        self._began = now
         self._wakes_at = now + wait
         self._ticks_at = math.inf if next is None else next
         return math.ceil(wait * 1000) if wait > 0 else 0
@@ -227,6 +239,7 @@ class Turns(Traffic):
         """Read what has come, and have the engine do what is due."""
         engine = self.engine
         now = monotonic()
+        self._ended = now
         for descriptor, event in events:
             channel = self.channels.get(descriptor)
             if channel is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import struct
@@ -13,6 +12,7 @@ from typing import Final, Never
 
 from ..errors import ConnectionLostError, JobLostError, ProtocolError
 from ..interruptible import interruptibly
+from ..lookout import MAY_LOOK, look
 from ..wire.codec import request_head
 from .engine import Assignment, Engine
 
@@ -20,23 +20,10 @@ ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
 FAREWELL_TIMEOUT = 1.0
 """Seconds that a server may take to read our last words and hang up."""
-EAGERNESS: Final = 0.0001
-"""Seconds for which the next job is looked for again and again, where the last one came at once. To be put to
-sleep and woken takes a processor as long as most servers take to answer, and costs more."""
-
 _CHUNK: Final = 60 * 1024
 """Bytes that are read at once. From 64 KiB on the C library would tidy its memory up after each read."""
 _LARGE: Final = 64 * 1024
 """Bytes from which on a body is written from where it is, not copied behind its header."""
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-# With a single one it would keep the server from answering.
-_MAY_LOOK: Final = _processors() > 1 and hasattr(os, "sched_yield")
 
 
 class Connection:
@@ -82,10 +69,9 @@ class Connection:
 
     def _receive(self, flags: int) -> Assignment | None:
         try:
-            if _MAY_LOOK and not flags and self.engine.next_job_is_near:
-                data = self._look()
-            else:
-                data = interruptibly(self._socket.recv, _CHUNK, flags)
+            if MAY_LOOK and not flags and self.engine.next_job_is_near:
+                look(self._readable.poll)
+            data = interruptibly(self._socket.recv, _CHUNK, flags)
         except BlockingIOError:
             if flags:
                 return None
@@ -104,13 +90,6 @@ class Connection:
             reply, engine.reply = engine.reply, b""
             self.send(reply)
         return assignment
-
-    def _look(self) -> bytes:
-        """Read without going to sleep, if that takes but a moment. Whoever wants the processor has it."""
-        deadline = time.monotonic() + EAGERNESS
-        while not self._readable.poll(0) and time.monotonic() < deadline:
-            os.sched_yield()
-        return interruptibly(self._socket.recv, _CHUNK)
 
     # Writing
 
