@@ -1,7 +1,8 @@
 """Looking for what is about to come, instead of going to sleep until it is there.
 
 To be put to sleep and woken takes a processor as long as most servers take to answer, and costs more. So
-where the last answer came at once, the next one is looked for, for a moment, before anybody sleeps.
+where the last answer came at once, the next one is looked for, for a moment, before anybody sleeps. This is
+compiled and hears no signal; whoever calls it goes on in code that does.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Turns(Traffic):
         self.poll = select.poll()
         self.alarm = Alarm()
         self.channels = {}
-        # When the last turn began and ended, and whether all that was last waited for came at once.
+        # When the last turn began and ended, and whether what was waited for last came at once.
         self._began = 0.0
         self._ended = 0.0
         self._is_near = False
@@ -100,8 +100,9 @@ class Turns(Traffic):
                                 self.wake_waiters()
                             if self.followers:
                                 self._hand_over()
-                            # A job is acknowledged and done: that is two turns.
-                            self._is_near = began > 0 and self._ended - began < 2 * MOMENT
+                            if began:
+                                # A job is acknowledged and done: that is two turns.
+                                self._is_near = self._ended - began < 2 * MOMENT
                             return results[0]
                         if isinstance(step, Invoke):
                             self._hand_over()
@@ -114,10 +115,15 @@ class Turns(Traffic):
                         elif (wait := self._begin_turn(step)) is not None:
                             leads = self.leading = True
                             poll = self.poll.poll
-                            began = began or self._began
+                            if wait:
+                                began = began or self._began
                             break
                 if leads:
-                    events = look(poll) if MAY_LOOK and wait and self._is_near else []
+                    events = []
+                    if MAY_LOOK and wait and self._is_near:
+                        events = look(poll)
+                        # In vain: what this call waits for is slow, however long it goes on.
+                        self._is_near = bool(events)
                     if not events:
                         events = interruptibly(poll, wait)
                 else:

@@ -22,14 +22,15 @@ PROGRESS: Final = 64 * 1024
 """Bytes that a slow peer has to read within its time-out while it holds others up."""
 
 FEW: Final = 8
-"""Parts below which they are not copied into one, if together they are large."""
+"""Parts of an outbox from which on they are copied into one, however large they are."""
 LARGE: Final = 64 * 1024
-"""Bytes from which on they are."""
+"""Bytes of fewer parts from which on they are not."""
 UNLIMITED: Final = 1 << 60
 """More bytes than there are."""
 
 # Found once: this is called for every job.
-_write: Final = os.write
+# Looked up once: it is called for every job.
+_os_write: Final = os.write
 
 
 class Connection:
@@ -303,8 +304,8 @@ class Connection:
     def _write(self, data: bytes) -> None:
         """Write to the socket itself; what it does not take is left to the transport.
 
-        It is the same system call, without what the transport does around it, and without waiting for the
-        turn of the loop to end: the peer can begin while others are answered.
+        It is the same system call, without all that the transport does around it. What is wrong with the
+        socket, if it is, the transport finds out.
         """
         transport = self._transport
         if self._is_behind and not transport.get_write_buffer_size():
@@ -313,9 +314,9 @@ class Connection:
             transport.write(data)
             return
         try:
-            written = _write(self._fd, data)
+            written = _os_write(self._fd, data)
         except OSError:
-            written = 0  # it takes nothing now, or never again; the transport will know
+            written = 0
         if written < len(data):
             self._is_behind = True
             transport.write(memoryview(data)[written:])
@@ -336,7 +337,8 @@ class Connection:
         peer.listings = [(position - at, parts) for position, parts in peer.listings]
         if self._writer.trace is not None:
             self._writer.trace.sent(peer, before)
-        self._write(b"".join(before))
+        if before:
+            self._write(b"".join(before))
 
     def _go_on_listing(self) -> None:
         """Write the next part, once the peer has read most of those before."""
