@@ -263,7 +263,7 @@ class Turns(Traffic):
 def _relay(steps: Steps[T], results: list[T]) -> Iterator[Wait | Invoke]:
     """Hand steps on, and keep what they return.
 
-    A compiled function would catch it in a StopIteration, which costs more than all other steps together.
+    A compiled function would catch it in a StopIteration, at the price of a sixteenth of a `client.run`.
     """
     results.append((yield from steps))
 

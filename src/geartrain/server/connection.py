@@ -28,7 +28,6 @@ LARGE: Final = 64 * 1024
 UNLIMITED: Final = 1 << 60
 """More bytes than there are."""
 
-# Found once: this is called for every job.
 # Looked up once: it is called for every job.
 _os_write: Final = os.write
 
