@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from geartrain import Client, ClosedError, ConnectionLostError, Task, TaskSet, WaitTimeoutError
+from geartrain.client.steps import Steps, Wait
 from tests.harness.form import uncompiled
 from tests.harness.processes import wait_until
 from tests.server.running import RunningServer
@@ -52,6 +53,29 @@ def in_threads(count: int, work: object) -> None:
     assert not any(thread.is_alive() for thread in threads)
     if errors:
         raise errors[0]
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_steps_that_wait_for_an_end_go_on_when_it_has_come_and_not_before(
+    server: RunningServer, working: Worker, follows: bool
+) -> None:
+    with Client(server.address) as client:
+        task = Task("hold")
+        if follows:
+            task.follow()
+
+        def steps() -> Steps[int]:
+            client._engine.submit(task, time.monotonic())
+            looks = 0
+            while not task.done:
+                looks += 1
+                yield Wait(task)
+            return looks
+
+        threading.Timer(0.1, working.release.set).start()
+        looks = client.run_steps(steps())
+        # A connection is opened, a job sent, acknowledged and done.
+        assert looks >= 3 if follows else looks == 1
 
 
 def test_threads_share_one_client_and_its_one_connection(server: RunningServer, working: Worker) -> None:

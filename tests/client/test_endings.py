@@ -130,11 +130,28 @@ def test_closing_ends_what_was_not_finished() -> None:
         bench.submit()
 
 
-def test_waiters_turn_up_in_the_news_once_for_each_time_that_they_wait() -> None:
+def test_who_waits_for_an_end_is_told_of_nothing_before_it() -> None:
     bench = Bench()
     task = bench.submit()
     bench.open()
+    task._waiters = ["waiter"]
     bench.sent()
+    bench.receive(response(p.JOB_CREATED, b"H:1") + response(p.WORK_DATA, b"H:1\0x"))
+    assert bench.engine.news == []
+    bench.receive(response(p.WORK_COMPLETE, b"H:1\0"))
+    assert bench.engine.news == ["waiter"]
+    assert task._waiters is None
+
+
+def test_who_follows_a_task_is_told_once_for_each_time_that_he_waits() -> None:
+    bench = Bench()
+    task = bench.submit()
+    task.follow()
+    bench.open()
+    task._waiters = ["sender"]
+    bench.sent()
+    assert bench.engine.news == ["sender"]
+    bench.engine.news.clear()
     task._waiters = ["waiter"]
     bench.receive(response(p.JOB_CREATED, b"H:1") + response(p.WORK_DATA, b"H:1\0x"))
     assert bench.engine.news == ["waiter"]

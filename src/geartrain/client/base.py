@@ -104,8 +104,8 @@ class BaseClient(ABC, Generic[F]):
 
     # What the calls are made of. They run where the shell has made sure that nobody else is at the engine.
 
-    def _finish(self, task: TaskRecord, link: Link | None = None) -> Steps[None]:
-        """Submit a task and wait for its end; its failure is raised."""
+    def _finish(self, task: TaskRecord, link: Link | None = None) -> Steps[bytes]:
+        """Submit a task, wait for its end, and return its result or raise its failure."""
         wait = Wait(task)
         self._engine.submit(task, self._now(), link)
         try:
@@ -116,10 +116,11 @@ class BaseClient(ABC, Generic[F]):
             raise
         if task.failure is not None:
             raise task.failure
+        return task.result or b""
 
     def _send(self, task: Task) -> Steps[None]:
         """Submit a task for a future and wait until it is on its way."""
-        task._chunks = deque()
+        task.follow()
         self._engine.submit(task, self._now())
         deadline = self._deadline(task.timeout)
         try:

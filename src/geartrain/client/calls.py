@@ -60,8 +60,7 @@ class Calls(BaseClient[F]):
         limit = self._timeout if timeout is None else timeout
         # No more than its record, since nobody but the engine sees it.
         task = TaskRecord(function, workload, unique, priority, False, None, retry_count, limit)
-        yield from self._finish(task)
-        return self._outcome(task)
+        return (yield from self._finish(task))
 
     @call
     def submit(
@@ -166,8 +165,7 @@ class Calls(BaseClient[F]):
             left = None if deadline is None else max(deadline - self._now(), 0.0)
             task = Task(RESULT_FUNCTION, handle, timeout=left)
             try:
-                yield from self._finish(task, link)
-                return self._outcome(task)
+                return (yield from self._finish(task, link))
             except ConnectionLostError as lost:
                 reasons[lost.server] = lost.reason
             except JobException as exception:

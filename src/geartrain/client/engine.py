@@ -29,7 +29,7 @@ from ..wire.codec import request
 from ..wire.parser import Parser
 from .answers import Answers
 from .link import CONNECTING, DOWN, UP, Link, Question, Shared
-from .record import TaskRecord, body_of
+from .record import TaskRecord, packet_of
 from .routing import Router
 from .states import FAILED, NEW, SUBMITTED, WAITING, TaskState
 
@@ -185,11 +185,11 @@ class Engine(Answers):
                 continue
             if isinstance(item, TaskRecord):
                 # Pinned tasks are for the server's own functions, which have no prefix.
-                packet = request(item._type, body_of(item, b"" if item._pinned else prefix))
+                packet = packet_of(item, b"" if item._pinned else prefix)
                 item.state = SUBMITTED
             else:
                 packet = request(item.type, item.body)
-            if item._waiters is not None:
+            if item.is_followed:
                 self._wake(item)
             awaited.append(item)
             queue.popleft()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mypy_extensions import mypyc_attr
 
 from ..wire import packets as p
-from ..wire.codec import bytes_of
+from ..wire.codec import bytes_of, request_head
 from ..wire.parser import MAX_PACKET
 from .states import NEW
 from .watched import Owed
@@ -146,17 +146,26 @@ class TaskRecord(Owed):
         self._chunks: deque[bytes] | None = None
         self._callbacks: dict[str, Callable[..., object]] | None = None
 
+    def follow(self) -> None:
+        """A future will want to know all that is told of it."""
+        self.is_followed = True
+        self._chunks = deque()
+
     @property
     def handle(self) -> str:
         """The job's handle on its server, "" until the server has given it one; a retry gets a new one."""
         return self._handle.decode("utf-8", "replace")
 
 
-def body_of(task: TaskRecord, prefix: bytes) -> bytes:
-    """The body of the packet that submits a task."""
-    name = prefix + task.function.encode("utf-8", "surrogateescape")
+def packet_of(task: TaskRecord, prefix: bytes) -> bytes:
+    """The packet that submits a task."""
+    name = task.function.encode("utf-8", "surrogateescape")
+    if prefix:
+        name = prefix + name
     unique = task.unique.encode("utf-8", "surrogateescape")
-    parts: list[Any] = [name, unique, task.workload]
     if task.at is not None:
-        parts.insert(2, b"%d" % task.at)
-    return b"\0".join(parts)
+        unique = b"%b\0%d" % (unique, task.at)
+    workload = task.workload
+    # In one step: a workload may be large, and is copied once.
+    head = request_head(task._type, len(name) + 1 + len(unique) + 1 + len(workload))
+    return b"%b%b\0%b\0%b" % (head, name, unique, workload)

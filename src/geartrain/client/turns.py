@@ -17,6 +17,7 @@ from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait
 from .traffic import Aside, Traffic
+from .watched import Owed
 
 T = TypeVar("T")
 
@@ -81,6 +82,7 @@ class Turns(Traffic):
         began = 0.0
         events: list[tuple[int, int]] = []
         aside: Aside | None = None
+        waits: Wait | None = None
         try:
             while True:
                 # Another lock than last time if what was called forked and this is the child.
@@ -94,25 +96,28 @@ class Turns(Traffic):
                                 function, arguments = call
                                 break
                             aside = None
-                        step = next(relay, None)
-                        if step is None:
-                            if engine.news:
-                                self.wake_waiters()
-                            if self.followers:
+                        if waits is None or _may_go_on(waits):
+                            step = next(relay, None)
+                            if step is None:
+                                if engine.news:
+                                    self.wake_waiters()
+                                if self.followers:
+                                    self._hand_over()
+                                if began:
+                                    # A job is acknowledged and done: that is two turns.
+                                    self._is_near = self._ended - began < 2 * MOMENT
+                                return results[0]
+                            if isinstance(step, Invoke):
+                                waits = None
                                 self._hand_over()
-                            if began:
-                                # A job is acknowledged and done: that is two turns.
-                                self._is_near = self._ended - began < 2 * MOMENT
-                            return results[0]
-                        if isinstance(step, Invoke):
-                            self._hand_over()
-                            function, arguments = step.function, step.arguments
-                            break
+                                function, arguments = step.function, step.arguments
+                                break
+                            waits = step
                         if engine.wanted or engine.unwanted:
                             aside = self._serve()
                         elif self.leading:
-                            aside = self._follow(step)
-                        elif (wait := self._begin_turn(step)) is not None:
+                            aside = self._follow(waits)
+                        elif (wait := self._begin_turn(waits)) is not None:
                             leads = self.leading = True
                             poll = self.poll.poll
                             if wait:
@@ -258,6 +263,12 @@ class Turns(Traffic):
             self.wake_waiters()
         if engine.closed:
             self.alarm.close()
+
+
+def _may_go_on(step: Wait) -> bool:
+    """Whether there may be something to see for steps: if they wait for no more than an end, that is it."""
+    watched = step.watched
+    return step.deadline is not None or not isinstance(watched, Owed) or watched.is_followed or watched.done
 
 
 def _relay(steps: Steps[T], results: list[T]) -> Iterator[Wait | Invoke]:

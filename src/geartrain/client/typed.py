@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from datetime import datetime
 from typing import (
@@ -190,9 +189,7 @@ class TypedFunction(BaseTyped["Client", P, R]):
         task = self._bounded(args, keywords)
         if self._options.get("progress"):
             return self._submit(task).result()
-        self._client.run_steps(self._client._finish(task))
-        assert task.result is not None
-        return self.decode(task.result)
+        return self.decode(self._client.run_steps(self._client._finish(task)))
 
     def submit(self, *args: P.args, **keywords: P.kwargs) -> JobFuture[R]:
         """Have it done meanwhile: returns a future, as `Client.submit` does."""
@@ -316,6 +313,6 @@ class AsyncTypedFunction(BaseTyped["AsyncClient", P, R]):
         )  # fmt: skip
 
     def _submit(self, task: Task) -> AsyncJobFuture[R]:
-        task._chunks = deque()
+        task.follow()
         self._client._start(task)
         return AsyncJobFuture(self._client, task, self.decode, self._options.get("progress", False))

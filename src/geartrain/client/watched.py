@@ -27,10 +27,12 @@ class Owed(Watched):
         answer: the type of the packet that answers it, in the order in which it was asked.
     """
 
-    __slots__ = ("_answer", "done", "failure")
+    __slots__ = ("_answer", "done", "failure", "is_followed")
 
     def __init__(self, answer: int) -> None:
         super().__init__()
         self._answer = answer
         self.done = False
+        # Whether those who wait for it want to know of more than its end: that it was sent, its progress.
+        self.is_followed = False
         self.failure: GeartrainError | None = None

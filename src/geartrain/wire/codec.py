@@ -35,7 +35,7 @@ def bytes_of(data: bytes | bytearray | memoryview | str) -> bytes:
 
 def request(type: int, body: bytes = b"") -> bytes:
     """One packet to a job server. `body` holds the arguments, joined by NULs."""
-    return _REQUEST_HEADS[type] + len(body).to_bytes(4, "big") + body
+    return request_head(type, len(body)) + body
 
 
 def response(type: int, body: bytes = b"") -> bytes:
@@ -46,7 +46,7 @@ def response(type: int, body: bytes = b"") -> bytes:
 
 def request_head(type: int, size: int) -> bytes:
     """The header alone, for a body of `size` bytes that is written after it without being copied."""
-    return _REQUEST_HEADS[type] + size.to_bytes(4, "big")
+    return _REQUEST_HEADS[type] + (_SIZES[size] if size < _SMALL else size.to_bytes(4, "big"))
 
 
 def response_head(type: int, size: int) -> bytes:

@@ -148,15 +148,16 @@ class CoroutineLoop:
 
     # One job
 
-    async def _do(self, attempt: Attempt, assignment: Assignment) -> None:
-        handle, name, unique, reducer, workload = assignment
+    async def _do(self, attempt: Attempt, assigned: Assignment) -> None:
         link = attempt.link
-        function = link.engine.announced.get(name)
+        function = link.engine.announced.get(assigned.function)
         if function is None:
-            _log.error("a job of a function that was not announced", function=text_of(name))
+            _log.error("a job of a function that was not announced", function=text_of(assigned.function))
             attempt.end(p.WORK_FAIL, None, False)
             return
-        job = Job(function.name, workload, handle, unique, reducer, attempt)
+        job = Job(
+            function.name, assigned.workload, assigned.handle, assigned.unique, assigned.reducer, attempt
+        )
         with watched(self._watch, function, job):
             type, body = await outcome_of_coroutine(function, job, self._hooks, self._threads.run)
         self.done += 1

@@ -19,7 +19,7 @@ machine that is gone) therefore never has a grab of ours to hold up the jobs of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
@@ -53,14 +53,19 @@ MOST_ASIDE: Final = 16
 _log = structlog.get_logger("geartrain.worker")
 
 
-class Assignment(NamedTuple):
+class Assignment:
     """A job as the server assigned it; `unique` and `reducer` are empty where the packet has no place."""
 
-    handle: bytes
-    function: bytes
-    unique: bytes
-    reducer: bytes
-    workload: bytes
+    __slots__ = ("function", "handle", "reducer", "unique", "workload")
+
+    def __init__(
+        self, handle: bytes, function: bytes, unique: bytes, reducer: bytes, workload: bytes
+    ) -> None:
+        self.handle = handle
+        self.function = function
+        self.unique = unique
+        self.reducer = reducer
+        self.workload = workload
 
 
 class Engine:

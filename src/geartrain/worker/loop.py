@@ -147,14 +147,22 @@ class Loop:
                     self._servers.awake.append(server)
                 return
 
-    def _do(self, server: Server, assignment: Assignment) -> Outcome:
-        handle, name, unique, reducer, workload = assignment
+    def _do(self, server: Server, assigned: Assignment) -> Outcome:
         # By what this server was told, which may have been withdrawn since.
-        function = server.engine.announced.get(name)
+        function = server.engine.announced.get(assigned.function)
         if function is None:
-            _log.error("a job of a function that was not announced", function=text_of(name))
+            _log.error("a job of a function that was not announced", function=text_of(assigned.function))
             return p.WORK_FAIL, None
-        job = Job(function.name, workload, handle, unique, reducer, server.connection)
+        job = Job(
+            function.name,
+            assigned.workload,
+            assigned.handle,
+            assigned.unique,
+            assigned.reducer,
+            server.connection,
+        )
+        if self._watch is None or function.time_limit is None:
+            return outcome_of(function, job, self._hooks, self.finish)
         with watched(self._watch, function, job):
             return outcome_of(function, job, self._hooks, self.finish)
 
