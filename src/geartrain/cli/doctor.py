@@ -13,7 +13,7 @@ import typer
 from ..errors import GeartrainError
 from .exits import ExitCode
 from .help import examples
-from .output import JsonOption, jobs, show_json, show_table
+from .output import JsonOption, counted, jobs, show_json, show_table
 from .servers import ServerOption, servers_of
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _look_at_report(report: dict[str, Any]) -> Iterator[Finding]:
     ):
         share = report[now] / report[most] if report[most] else 0.0
         yield Finding(
-            f"{_counted(report[now], one, more)} of {f'{report[most]:,}' if report[most] else 'any number'}",
+            f"{counted(report[now], one, more)} of {f'{report[most]:,}' if report[most] else 'any number'}",
             FAIR if share > NEARLY else GOOD,
             f"raise {setting}" if share > NEARLY else "",
         )
@@ -157,17 +157,13 @@ def _look_at_report(report: dict[str, Any]) -> Iterator[Finding]:
         )
     if report["dead"]:
         yield Finding(
-            _counted(report["dead"], "dead job", "dead jobs"), FAIR, "geartrain dead list shows them"
+            counted(report["dead"], "dead job", "dead jobs"), FAIR, "geartrain dead list shows them"
         )
     somaxconn = _number("/proc/sys/net/core/somaxconn")
     if somaxconn is not None and report["backlog"] > somaxconn:
         yield Finding(
             f"backlog {report['backlog']}", FAIR, f"the kernel cuts it to net.core.somaxconn={somaxconn}"
         )
-
-
-def _counted(number: int, one: str, more: str) -> str:
-    return f"{number:,} {one if number == 1 else more}"
 
 
 def _is_local(address: str) -> bool:

@@ -12,7 +12,7 @@ import typer
 from .asking import when
 from .exits import ExitCode, complain, fail
 from .help import examples
-from .output import JsonOption, jobs, on_terminal, printable, show_json, show_table
+from .output import JsonOption, counted, jobs, on_terminal, printable, show_json, show_table
 
 if TYPE_CHECKING:
     from ..broker.records import Document, JobRecord
@@ -83,13 +83,14 @@ def _describe(found: Summary) -> None:
     if found.oldest:
         typer.echo(f"the oldest job was queued at {when(found.oldest)}")
     for kind, count in found.documents.items():
-        typer.echo(_counted(kind, count))
+        typer.echo(_documents(kind, count))
 
 
-def _counted(kind: str, count: int) -> str:
+def _documents(kind: str, number: int) -> str:
     """A number of documents in words."""
-    one, more = _KINDS.get(kind, (f"document of the kind {kind}", f"documents of the kind {kind}"))
-    return f"{count} {one if count == 1 else more}"
+    return counted(
+        number, *_KINDS.get(kind, (f"document of the kind {kind}", f"documents of the kind {kind}"))
+    )
 
 
 @app.command(epilog=examples("geartrain journal check jobs.db"))
@@ -177,7 +178,7 @@ def import_(
     from ..journal import offline
 
     taken = offline.take_over(_path(journal), _source(source, table))
-    others = [_counted(kind, count) for kind, count in sorted(taken.documents.items())]
+    others = [_documents(kind, count) for kind, count in sorted(taken.documents.items())]
     typer.echo(
         f"{jobs(taken.jobs)} taken over, {taken.present} there already"
         + (f"; with them {', '.join(others)}" if others else "")

@@ -44,9 +44,14 @@ def in_a_row(text: str) -> str:
     return text.translate(_ENDS)
 
 
-def jobs(count: int) -> str:
+def counted(number: int, one: str, more: str) -> str:
+    """A number of things in words."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def jobs(number: int) -> str:
     """A number of jobs in words."""
-    return f"{count} job" if count == 1 else f"{count} jobs"
+    return counted(number, "job", "jobs")
 
 
 def show_json(value: object) -> None:
