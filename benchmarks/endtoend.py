@@ -62,14 +62,14 @@ def _geartrain(name: str, server: str, client: str, count: int, kind: str) -> Ap
     )
 
 
-def _libgearman(name: str, server: str) -> App:
+def _libgearman(name: str, server: str, count: int = 5_000, kind: str = "round trips", size: int = 0) -> App:
     return App(
         name,
         server,
         lambda port: [LIBGEARMAN, "worker", str(port)],
-        lambda port, count: [LIBGEARMAN, "client", str(port), str(count)],
-        5_000,
-        "round trips",
+        lambda port, count: [LIBGEARMAN, "client", str(port), str(count), str(size)],
+        count,
+        kind,
     )
 
 
@@ -98,6 +98,7 @@ def _their_command(name: str, module: str, words: str) -> App:
 
 
 COMMANDS: Final = "worker commands"
+LARGE: Final = "16 MB"
 
 APPS: Final = [
     _geartrain("geartrain", "geartrain", "geartrain_tasks", 40_000, "tasks"),
@@ -117,6 +118,8 @@ APPS: Final = [
     _geartrain("geartrain", "geartrain", "geartrain_run", 10_000, "round trips"),
     _libgearman("libgearman on gearmand", "gearmand"),
     _libgearman("libgearman on geartrain", "geartrain"),
+    _libgearman("libgearman on gearmand", "gearmand", 1, LARGE, 16_000_000),
+    _libgearman("libgearman on geartrain", "geartrain", 1, LARGE, 16_000_000),
     _command("", 20_000),
     _command("", 20_000, "noop_limited"),
     _command("--threads 4", 20_000),
@@ -183,7 +186,7 @@ def run_all(rounds: int, short: bool) -> list[dict[str, Any]]:
         for app in apps:
             key = f"{app.kind}: {app.name}"
             try:
-                rates[key].append(measure(app, app.count // 4 if short else app.count))
+                rates[key].append(measure(app, _count(app, short)))
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 failures[key] = str(error)
     results: list[dict[str, Any]] = []
@@ -195,7 +198,7 @@ def run_all(rounds: int, short: bool) -> list[dict[str, Any]]:
                     "kind": app.kind,
                     "name": app.name,
                     "server": app.server,
-                    "count": app.count // 4 if short else app.count,
+                    "count": _count(app, short),
                     **{key: spread([run[key] for run in found]) for key in found[0]},
                 }
             )
@@ -203,6 +206,10 @@ def run_all(rounds: int, short: bool) -> list[dict[str, Any]]:
     for key, why in failures.items():
         print(f"{key} failed: {why}", file=sys.stderr, flush=True)
     return results
+
+
+def _count(app: App, short: bool) -> int:
+    return max(app.count // 4, 1) if short else app.count
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -141,6 +141,7 @@ def end_to_end(entries: list[dict[str, Any]], file: Path) -> None:
     titles = {
         "tasks": "tasks with results, many at a time",
         "round trips": "one after the other",
+        "16 MB": "a workload of 16 MB",
         "worker commands": "tasks with results, by the worker command",
     }
     kinds = [kind for kind in titles if any(entry["kind"] == kind for entry in entries)]

@@ -1,4 +1,4 @@
-/* A C client and worker of libgearman: `libgearman worker PORT`, `libgearman client PORT COUNT`. */
+/* A C client and worker of libgearman: `libgearman worker PORT`, `libgearman client PORT COUNT [BYTES]`. */
 #include <libgearman/gearman.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +10,11 @@ static gearman_return_t noop(gearman_job_st *job, void *context) {
     return GEARMAN_SUCCESS;
 }
 
-static void run(gearman_client_st *client, long count) {
+static void run(gearman_client_st *client, long count, const char *workload, size_t bytes) {
     for (long number = 0; number < count; number++) {
         size_t size;
         gearman_return_t result;
-        free(gearman_client_do(client, "noop", NULL, NULL, 0, &size, &result));
+        free(gearman_client_do(client, "noop", NULL, workload, bytes, &size, &result));
         if (result != GEARMAN_SUCCESS) exit(1);
     }
 }
@@ -32,9 +32,12 @@ int main(int count, char **words) {
     gearman_client_st *client = gearman_client_create(NULL);
     gearman_client_add_server(client, "127.0.0.1", port);
     struct timespec start, end;
-    run(client, 1);
+    size_t bytes = count > 4 ? (size_t)atol(words[4]) : 0;
+    char *workload = calloc(bytes + 1, 1);
+    if (!workload) return 1;
+    run(client, 1, NULL, 0);
     clock_gettime(CLOCK_MONOTONIC, &start);
-    run(client, atol(words[3]));
+    run(client, atol(words[3]), workload, bytes);
     clock_gettime(CLOCK_MONOTONIC, &end);
     printf("%.9f\n", (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
     return 0;

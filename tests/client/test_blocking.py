@@ -62,7 +62,7 @@ def test_steps_that_wait_for_an_end_go_on_when_it_has_come_and_not_before(
     with Client(server.address) as client:
         task = Task("hold")
         if follows:
-            task.follow()
+            task._observe()
 
         def steps() -> Steps[int]:
             client._engine.submit(task, time.monotonic())
@@ -250,6 +250,49 @@ def test_a_child_process_has_connections_of_its_own(server: RunningServer, worki
         working.release.set()
         assert future.result(timeout=30) == b"x"
         assert client.run("reverse", b"ab") == b"ba"
+
+
+def test_a_child_that_is_forked_while_its_thread_waits_behind_another_does_not_wait_for_ever(
+    server: RunningServer, working: Worker
+) -> None:
+    parent = os.getpid()
+    read, write = os.pipe()
+    children = []
+
+    def fork(*_: object) -> None:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+        else:
+            children.append(child)
+            working.release.set()
+
+    before = signal.signal(signal.SIGALRM, fork)
+    try:
+        with Client(server.address) as client:
+            leader = threading.Thread(target=lambda: client.run("hold", b"x"))
+            leader.start()
+            wait_until(lambda: client._turns.leading, "a thread reads for all")
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            try:
+                report = client.run("hold", b"y")
+            except ConnectionLostError:
+                report = b"lost"
+            finally:
+                if os.getpid() != parent:
+                    # Nothing of the test may go on in the child.
+                    os.write(write, report)
+                    os._exit(0)
+            assert report == b"y"
+            leader.join(10)
+            assert [os.waitpid(child, 0)[1] for child in children] == [0]
+            assert os.read(read, 100) == b"lost"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(read)
+        os.close(write)
 
 
 def test_a_future_that_nobody_waits_for_still_comes_to_its_end(

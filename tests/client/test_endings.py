@@ -146,7 +146,7 @@ def test_who_waits_for_an_end_is_told_of_nothing_before_it() -> None:
 def test_who_follows_a_task_is_told_once_for_each_time_that_he_waits() -> None:
     bench = Bench()
     task = bench.submit()
-    task.follow()
+    task._observe()
     bench.open()
     task._waiters = ["sender"]
     bench.sent()

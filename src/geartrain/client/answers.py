@@ -90,7 +90,7 @@ class Answers(Life, ABC):
             self._call(task, "on_created")
             if task.background:
                 self._end(task, CREATED, None, now)
-            elif task.is_followed:
+            elif task._is_observed:
                 self._wake(task)
         link.awaited.popleft()
 
@@ -148,7 +148,7 @@ class Answers(Life, ABC):
             self._call(task, "on_data", data)
         else:
             self._call(task, "on_warning", data)
-        if task.is_followed:
+        if task._is_observed:
             self._wake(task)
 
     def _refused(self, link: Link, body: bytes, now: float) -> None:

@@ -105,7 +105,10 @@ class BaseClient(ABC, Generic[F]):
     # What the calls are made of. They run where the shell has made sure that nobody else is at the engine.
 
     def _finish(self, task: TaskRecord, link: Link | None = None) -> Steps[bytes]:
-        """Submit a task, wait for its end, and return its result or raise its failure."""
+        """Submit a task, wait for its end, and return its result or raise its failure.
+
+        In the background its end is the acknowledgement, and its result empty.
+        """
         wait = Wait(task)
         self._engine.submit(task, self._now(), link)
         try:
@@ -116,11 +119,14 @@ class BaseClient(ABC, Generic[F]):
             raise
         if task.failure is not None:
             raise task.failure
-        return task.result or b""
+        if task.background:
+            return b""
+        assert task.result is not None
+        return task.result
 
     def _send(self, task: Task) -> Steps[None]:
         """Submit a task for a future and wait until it is on its way."""
-        task.follow()
+        task._observe()
         self._engine.submit(task, self._now())
         deadline = self._deadline(task.timeout)
         try:

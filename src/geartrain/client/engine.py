@@ -189,7 +189,7 @@ class Engine(Answers):
                 item.state = SUBMITTED
             else:
                 packet = request(item.type, item.body)
-            if item.is_followed:
+            if item._is_observed:
                 self._wake(item)
             awaited.append(item)
             queue.popleft()

@@ -28,7 +28,7 @@ class Life:
 
     def __init__(self, wall_offset: float) -> None:
         self.news: list[Any] = []
-        """Waiters whose task, question or group has changed. The shell wakes them and empties the list."""
+        """Waiters for whom there is something to see. The shell wakes them and empties the list."""
         self._wall_offset = wall_offset
         # Time limits of tasks, soonest first; the number only breaks ties. Tasks that have ended leave theirs
         # behind, so the others are counted.

@@ -146,9 +146,9 @@ class TaskRecord(Owed):
         self._chunks: deque[bytes] | None = None
         self._callbacks: dict[str, Callable[..., object]] | None = None
 
-    def follow(self) -> None:
-        """A future will want to know all that is told of it."""
-        self.is_followed = True
+    def _observe(self) -> None:
+        # A future will want to know all that is told of it.
+        self._is_observed = True
         self._chunks = deque()
 
     @property
@@ -162,10 +162,10 @@ def packet_of(task: TaskRecord, prefix: bytes) -> bytes:
     name = task.function.encode("utf-8", "surrogateescape")
     if prefix:
         name = prefix + name
-    unique = task.unique.encode("utf-8", "surrogateescape")
+    middle = task.unique.encode("utf-8", "surrogateescape")
     if task.at is not None:
-        unique = b"%b\0%d" % (unique, task.at)
+        middle = b"%b\0%d" % (middle, task.at)
     workload = task.workload
     # In one step: a workload may be large, and is copied once.
-    head = request_head(task._type, len(name) + 1 + len(unique) + 1 + len(workload))
-    return b"%b%b\0%b\0%b" % (head, name, unique, workload)
+    head = request_head(task._type, len(name) + 1 + len(middle) + 1 + len(workload))
+    return b"%b%b\0%b\0%b" % (head, name, middle, workload)

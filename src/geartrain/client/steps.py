@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Wait:
     """Go on when that has changed, or at the deadline, or for no reason at all: look again.
 
-    A task or question that nobody follows changes only when it ends.
+    Of a task that no future observes, and of a question, nobody is told more than the end.
 
     Args:
         sending: whether what is waited for is only that something is sent.

@@ -67,7 +67,8 @@ class Turns(Traffic):
         self.alarm.close()
         self.begin()
         self.engine.forget("the process was forked", monotonic())
-        self.engine.news.clear()
+        # This thread may be one of those that wait: it forked in a signal's handler.
+        self.wake_waiters()
 
     # Running steps. The lock is held whenever the engine or a channel is touched. A signal's handler, as that
     # of Ctrl-C, may raise after almost any call in the main thread. So only a `with` takes the lock, which is
@@ -268,7 +269,7 @@ class Turns(Traffic):
 def _may_go_on(step: Wait) -> bool:
     """Whether there may be something to see for steps: if they wait for no more than an end, that is it."""
     watched = step.watched
-    return step.deadline is not None or not isinstance(watched, Owed) or watched.is_followed or watched.done
+    return step.deadline is not None or not isinstance(watched, Owed) or watched._is_observed or watched.done
 
 
 def _relay(steps: Steps[T], results: list[T]) -> Iterator[Wait | Invoke]:

@@ -262,9 +262,7 @@ class AsyncTypedFunction(BaseTyped["AsyncClient", P, R]):
         task = self._bounded(args, keywords)
         if self._options.get("progress"):
             return await self._submit(task)
-        await self._client.run_steps(self._client._finish(task))
-        assert task.result is not None
-        return self.decode(task.result)
+        return self.decode(await self._client.run_steps(self._client._finish(task)))
 
     def submit(self, *args: P.args, **keywords: P.kwargs) -> AsyncJobFuture[R]:
         """Have it done meanwhile: returns a future at once, which can be awaited.
@@ -313,6 +311,6 @@ class AsyncTypedFunction(BaseTyped["AsyncClient", P, R]):
         )  # fmt: skip
 
     def _submit(self, task: Task) -> AsyncJobFuture[R]:
-        task.follow()
+        task._observe()
         self._client._start(task)
         return AsyncJobFuture(self._client, task, self.decode, self._options.get("progress", False))

@@ -27,12 +27,12 @@ class Owed(Watched):
         answer: the type of the packet that answers it, in the order in which it was asked.
     """
 
-    __slots__ = ("_answer", "done", "failure", "is_followed")
+    __slots__ = ("_answer", "_is_observed", "done", "failure")
 
     def __init__(self, answer: int) -> None:
         super().__init__()
         self._answer = answer
         self.done = False
         # Whether those who wait for it want to know of more than its end: that it was sent, its progress.
-        self.is_followed = False
+        self._is_observed = False
         self.failure: GeartrainError | None = None

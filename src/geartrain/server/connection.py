@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..broker.outbox import MOST_HELD
 from ..broker.state import Peer
 from ..errors import PacketTooLargeError, ProtocolError
+from ..sockets import acknowledge
 from ..wire import packets as p
 from ..wire.codec import response
 from ..wire.parser import Parser
@@ -25,6 +26,9 @@ FEW: Final = 8
 """Parts of an outbox from which on they are copied into one, however large they are."""
 LARGE: Final = 64 * 1024
 """Bytes of fewer parts from which on they are not."""
+LONG: Final = 8 * 1024
+"""Bytes of a chunk from which on its sender may have no room for more: where it gets no answer, now or with a
+commit, it is told at once that they have arrived."""
 UNLIMITED: Final = 1 << 60
 """More bytes than there are."""
 
@@ -112,6 +116,8 @@ class Connection:
             broker.receive(peer, type, body)
         if self._unfinished or not parser.idle:
             self._count_unfinished(parser.unfinished)
+        if len(data) >= LONG and not peer.outbox and peer.held is None:
+            acknowledge(self._transport.get_extra_info("socket"))
         if peer.held_bytes > MOST_HELD and not self._waits_for_journal:
             self._waits_for_journal = True
             self.pause()

@@ -41,6 +41,7 @@ def request(type: int, body: bytes = b"") -> bytes:
 def response(type: int, body: bytes = b"") -> bytes:
     """One packet from a job server. `body` holds the arguments, joined by NULs."""
     size = len(body)
+    # Not by `response_head`: servers say this for every job, and interpreted a call is the most of it.
     return _RESPONSE_HEADS[type] + (_SIZES[size] if size < _SMALL else size.to_bytes(4, "big")) + body
 
 
