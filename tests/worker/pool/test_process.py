@@ -288,6 +288,30 @@ def test_jobs_that_do_not_finish_within_the_grace_are_given_back(
     assert client.status(job).known
 
 
+def test_a_signal_that_does_not_end_the_wait_for_the_threads_is_seen_all_the_same(
+    tmp_path: Path, server: RunningServer, client: Client
+) -> None:
+    # One that comes in the instant before the wait is the same to Python as one that another thread receives.
+    (tmp_path / "deaf.py").write_text(
+        "import signal, threading\n"
+        "from app import worker\n"
+        "start = threading.Thread.start\n"
+        "def start_and_be_deaf(thread):\n"
+        "    start(thread)\n"
+        "    if threading.current_thread() is threading.main_thread():\n"
+        "        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+        "threading.Thread.start = start_and_be_deaf\n"
+    )
+    (tmp_path / "app.py").write_text(APP)
+    command = [sys.executable, "-m", "geartrain", "work", "deaf", "--server", f"127.0.0.1:{server.port}"]
+    for options in ("--threads", "2"), ("--concurrency", "2"):
+        with Process(*command, *options, cwd=tmp_path) as work:
+            work.wait_for_output("connected to the job server")
+            client.run("pid")
+            work.signal(signal.SIGTERM)
+            assert work.wait() == 0
+
+
 def test_a_second_signal_stops_a_worker_with_threads_at_once(
     tmp_path: Path, server: RunningServer, client: Client
 ) -> None:

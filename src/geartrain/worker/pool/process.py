@@ -49,6 +49,11 @@ from .supervisor import OVERDUE
 
 AT_ONCE: Final = 1.0
 """Seconds that coroutines have to be cancelled in."""
+HEARD_WITHIN: Final = 1.0
+"""Seconds after which a signal is seen that came in the instant before the wait for the threads began.
+
+It does not end the wait.
+"""
 LOOK: Final = 0.05
 """Seconds between two looks at who has finished, when a process ends with a handler that never will."""
 
@@ -165,7 +170,8 @@ class WorkerProcess:
             thread.start()
         try:
             for thread in self._threads:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(HEARD_WITHIN)
         except StopAtOnce:
             with contextlib.suppress(RuntimeError):  # its event loop was closed just now
                 if self._cancel is not None:
