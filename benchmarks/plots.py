@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from . import endtoend
 from .results import COLOURS, Results, number
 
 plt.rcParams.update(
@@ -141,8 +142,8 @@ def end_to_end(entries: list[dict[str, Any]], file: Path) -> None:
     titles = {
         "tasks": "tasks with results, many at a time",
         "round trips": "one after the other",
-        "16 MB": "a workload of 16 MB",
-        "worker commands": "tasks with results, by the worker command",
+        endtoend.LARGE: "a workload of 16 MB, by libgearman",
+        endtoend.COMMANDS: "tasks with results, by the worker command",
     }
     kinds = [kind for kind in titles if any(entry["kind"] == kind for entry in entries)]
     counts = [sum(entry["kind"] == kind for entry in entries) for kind in kinds]

@@ -213,7 +213,7 @@ def _ends(entries: list[dict[str, Any]]) -> str:
     for kind, title in (
         ("tasks", "tasks with results, many at a time"),
         ("round trips", "one after the other"),
-        (endtoend.LARGE, "a workload of 16 MB"),
+        (endtoend.LARGE, "a workload of 16 MB, by libgearman"),
         (endtoend.COMMANDS, "tasks with results, by the worker command"),
     ):
         rows.append([f"**{title}**", "", "", ""])
@@ -228,8 +228,8 @@ def _ends(entries: list[dict[str, Any]]) -> str:
 
 A no-op task with its result, from a client in one process through a server to a worker in another and back. Each
 library with its defaults, and one worker process. libgearman is a client and a worker in C. The last part is each
-library's own command for production, with the processes and threads that its row names. libgearman's sockets hold
-64 KB: what it sends on loopback waits for each acknowledgement.
+library's own command for production, with the processes and threads that its row names. What libgearman sends of a
+large workload waits for an acknowledgement each 64 KB, since its sockets hold no more.
 
 ![Tasks a second, end to end](end-to-end.png)
 

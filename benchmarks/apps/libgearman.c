@@ -33,7 +33,7 @@ int main(int count, char **words) {
     gearman_client_add_server(client, "127.0.0.1", port);
     struct timespec start, end;
     size_t bytes = count > 4 ? (size_t)atol(words[4]) : 0;
-    // It takes no workload of no bytes but NULL.
+    // An empty workload has to be NULL.
     char *workload = bytes ? calloc(bytes, 1) : NULL;
     if (bytes && !workload) return 1;
     run(client, 1, NULL, 0);

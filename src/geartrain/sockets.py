@@ -74,5 +74,5 @@ def acknowledge(connection: socket.socket) -> None:
     """
     option = getattr(socket, "TCP_QUICKACK", None)
     if option is not None and connection.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # it is closed
             connection.setsockopt(socket.IPPROTO_TCP, option, 1)

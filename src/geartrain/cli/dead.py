@@ -151,7 +151,7 @@ def _change_each(servers: list[str], what: str, handles: list[str], key: str) ->
 
 
 def _tell(what: str, count: int) -> None:
-    typer.echo(f"{count} {'queued again' if what == 'requeue' else 'dropped'}")
+    typer.echo(f"{count:,} {'queued again' if what == 'requeue' else 'dropped'}")
 
 
 def _first(servers: list[str], function: str, workload: dict[str, Any]) -> Any:

@@ -180,7 +180,7 @@ def import_(
     taken = offline.take_over(_path(journal), _source(source, table))
     others = [_documents(kind, count) for kind, count in sorted(taken.documents.items())]
     typer.echo(
-        f"{jobs(taken.jobs)} taken over, {taken.present} there already"
+        f"{jobs(taken.jobs)} taken over, {taken.present:,} there already"
         + (f"; with them {', '.join(others)}" if others else "")
     )
 

@@ -325,6 +325,32 @@ def test_a_second_signal_stops_a_worker_with_threads_at_once(
         wait_until(lambda: not any(client.status(job).running for job in jobs), "they were given back")
 
 
+TIDY = """
+@worker.function("tidy")
+async def tidy(job):
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        await asyncio.sleep(0.3)
+        open("tidied", "w").close()
+"""
+
+
+def test_coroutines_that_a_second_signal_cancels_have_a_moment_to_tidy_up(
+    tmp_path: Path, server: RunningServer, client: Client
+) -> None:
+    (tmp_path / "app.py").write_text(APP + TIDY)
+    command = [sys.executable, "-m", "geartrain", "work", "app", "--server", f"127.0.0.1:{server.port}"]
+    with Process(*command, "--concurrency", "2", cwd=tmp_path) as work:
+        job = client.background("tidy")
+        wait_until(lambda: client.status(job).running, "the job runs")
+        work.signal(signal.SIGTERM)
+        work.wait_for_output("another signal stops at once")
+        work.signal(signal.SIGTERM)
+        assert work.wait() == 143
+        assert (tmp_path / "tidied").exists()
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_shell_command_does_not_outlive_its_worker(
     tmp_path: Path, server: RunningServer, client: Client, threads: str

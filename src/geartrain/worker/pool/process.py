@@ -50,9 +50,9 @@ from .supervisor import OVERDUE
 AT_ONCE: Final = 1.0
 """Seconds that coroutines have to be cancelled in."""
 HEARD_WITHIN: Final = 1.0
-"""Seconds after which a signal is seen that came in the instant before the wait for the threads began.
+"""Seconds within which a signal is seen that came in the instant before the wait for the threads began.
 
-It does not end the wait.
+Such a signal does not end the wait.
 """
 LOOK: Final = 0.05
 """Seconds between two looks at who has finished, when a process ends with a handler that never will."""
@@ -163,23 +163,28 @@ class WorkerProcess:
         return code
 
     def _run_in_threads(self, loops: list[Loop | CoroutineLoop]) -> None:
+        # Not joined before: a join that a signal's handler ends by raising takes the thread for ended.
+        ends: list[threading.Event] = []
         for number, loop in enumerate(loops):
             name = f"geartrain works {number}"
-            self._threads.append(threading.Thread(target=self._run, args=(loop,), name=name, daemon=True))
+            ends.append(threading.Event())
+            arguments = (loop, ends[-1])
+            self._threads.append(threading.Thread(target=self._run, args=arguments, name=name, daemon=True))
         for thread in self._threads:
             thread.start()
         try:
-            for thread in self._threads:
-                while thread.is_alive():
-                    thread.join(HEARD_WITHIN)
+            for thread, end in zip(self._threads, ends, strict=True):
+                while not end.wait(HEARD_WITHIN):
+                    pass
+                thread.join(HEARD_WITHIN)
         except StopAtOnce:
             with contextlib.suppress(RuntimeError):  # its event loop was closed just now
                 if self._cancel is not None:
                     self._cancel()
-            self._threads[0].join(AT_ONCE)
+            ends[0].wait(AT_ONCE)
             raise
 
-    def _run(self, loop: Loop | CoroutineLoop) -> None:
+    def _run(self, loop: Loop | CoroutineLoop, end: threading.Event) -> None:
         try:
             if isinstance(loop, Loop):
                 self._worker._run(loop)
@@ -190,6 +195,8 @@ class WorkerProcess:
             # The others stop too: a part of a worker is not what was asked for.
             self._failure = self._failure or error
             self._worker.stop()
+        finally:
+            end.set()
 
     async def _run_coroutines(self, loop: CoroutineLoop) -> None:
         task = asyncio.current_task()
