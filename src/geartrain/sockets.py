@@ -70,7 +70,7 @@ def acknowledge(connection: socket.socket) -> None:
     """Have a TCP peer told at once that what it sent has arrived; nothing for a Unix socket.
 
     By itself Linux does so behind every second segment, else 40 ms later. On loopback a segment is 64 KiB,
-    and libgearman keeps no more than that on its way: for it 16 MB would take ten seconds.
+    and libgearman keeps no more than that on its way: for it 16 MB would take nine seconds.
     """
     option = getattr(socket, "TCP_QUICKACK", None)
     if option is not None and connection.family != socket.AF_UNIX:

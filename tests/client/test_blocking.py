@@ -55,13 +55,13 @@ def in_threads(count: int, work: object) -> None:
         raise errors[0]
 
 
-@pytest.mark.parametrize("follows", [False, True])
+@pytest.mark.parametrize("observes", [False, True])
 def test_steps_that_wait_for_an_end_go_on_when_it_has_come_and_not_before(
-    server: RunningServer, working: Worker, follows: bool
+    server: RunningServer, working: Worker, observes: bool
 ) -> None:
     with Client(server.address) as client:
         task = Task("hold")
-        if follows:
+        if observes:
             task._observe()
 
         def steps() -> Steps[int]:
@@ -75,7 +75,7 @@ def test_steps_that_wait_for_an_end_go_on_when_it_has_come_and_not_before(
         threading.Timer(0.1, working.release.set).start()
         looks = client.run_steps(steps())
         # A connection is opened, a job sent, acknowledged and done.
-        assert looks >= 3 if follows else looks == 1
+        assert looks >= 3 if observes else looks == 1
 
 
 def test_threads_share_one_client_and_its_one_connection(server: RunningServer, working: Worker) -> None:

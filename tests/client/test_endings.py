@@ -143,7 +143,7 @@ def test_who_waits_for_an_end_is_told_of_nothing_before_it() -> None:
     assert task._waiters is None
 
 
-def test_who_follows_a_task_is_told_once_for_each_time_that_he_waits() -> None:
+def test_who_observes_a_task_is_told_once_for_each_time_of_waiting() -> None:
     bench = Bench()
     task = bench.submit()
     task._observe()
