@@ -1,5 +1,4 @@
-# The verbs: demo, test, check, format, compiled, bench, bench-full, bench-faults, bench-durable, bench-restart, guard, crash,
-# fuzz, simulate, soak, lock, clean. Each makes what it needs first.
+# `make help` lists the verbs. Each makes its own prerequisites.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +13,10 @@ AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 # What has compiled files, and so is tested in both forms.
 COMPILED_ROOMS := $(addprefix tests/,wire broker journal simulation server client worker)
 
-.PHONY: demo test check format compiled bench bench-full guard bench-faults bench-durable bench-restart crash fuzz simulate soak lock clean
+.PHONY: help demo test check format coverage compiled bench bench-full guard bench-faults bench-durable bench-restart crash fuzz simulate soak lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
 	@$(AS_COMPILED) $(BIN)/geartrain demo
@@ -28,6 +30,8 @@ check: $(VENV)/ready  ## style, types and the import arrows of docs/architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/names.py
+	$(BIN)/python tools/language.py
 
 format: $(VENV)/ready  ## rewrite the sources the way `make check` wants them
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""The README's table says what the matrix says."""
+"""The page about interoperability holds the matrix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .capabilities import GAPS, LIMITS, ROWS, Capability, gap, limit
 from .checks import CHECKS
 
 
-def test_the_readme_holds_the_table_that_the_matrix_renders_to() -> None:
+def test_the_page_holds_the_table_that_the_matrix_renders_to() -> None:
     assert matrix.committed() == matrix.render(), (
         "run pytest tests/interop and python -m tests.interop.matrix"
     )
