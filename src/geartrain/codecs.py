@@ -1,8 +1,8 @@
 """Codecs: the arguments and results of typed functions as bytes.
 
-A function's declaration chooses the codec, `@worker.function(codec=MessagePack())`, and callers use the same one.
-The workload is plain data of that format: an array of the arguments in order, or an object (a map) by name. The
-result is the value itself.
+A function's declaration chooses the codec, `@worker.function(codec=MessagePack())`, and callers use the same.
+The workload is plain data of that format: an array of the arguments in order, or an object (a map) by name.
+The result is the value itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _YAML_TYPES: Final = (datetime, date)
 class Codec(ABC):
     """One format. A subclass for another format defines `encode` and `decoder`.
 
-    A decoder raises `ValueError` for malformed bytes and for values of another type. Its text names the place.
+    A decoder raises `ValueError` for malformed bytes and values of another type. Its text names the place.
     """
 
     name: ClassVar[str] = ""
@@ -233,7 +233,7 @@ class UnsafePickleWarning(UserWarning):
 class UnsafePickle(Codec):
     """Python's pickle, for servers that only your own, trusted Python programs can reach.
 
-    Unpickling runs code that the sender chose. Every client and every worker of the server can therefore run any
+    Unpickling runs code that the sender chose. So every client and every worker of the server can run any
     code in your process. The constructor warns of that with `UnsafePickleWarning`.
     """
 

@@ -4,13 +4,13 @@
     def add(a: int, b: int) -> int:        add(2, 3)
         return a + b
 
-A function that takes one argument, the job, and annotates nothing else is *raw*: it receives the `Job` with its
-workload in bytes (see `is_raw`). Every other function is typed. If the first parameter of a typed function is
-annotated `Job`, it receives the job, and the caller leaves it out.
+A function that takes one argument, the job, and annotates nothing else is *raw*: it receives the `Job` with
+its workload in bytes (see `is_raw`). Every other function is typed. If the first parameter of a typed
+function is annotated `Job`, it receives the job, and the caller leaves it out.
 
 On the wire the workload is an array of the arguments, `[2, 3]`, or an object of them by name,
-`{"a": 2, "b": 3}`; the worker takes both. The result is the value, `5`. A call with a context, such as a trace's,
-wraps its arguments:
+`{"a": 2, "b": 3}`; the worker takes both. The result is the value, `5`. A call with a context, such as a
+trace's, wraps its arguments:
 `{"geartrain.arguments": [2, 3], "geartrain.context": {"traceparent": "00-…"}}`.
 """
 
