@@ -60,14 +60,8 @@ class Dispatch:
     def queue(self, job: Job, at_head: bool) -> None:
         """A job waits for a worker from now on; wake one for it."""
         function = job.function
-        priority = job.priority
-        if at_head:
-            function.prepend(job)
-        else:
-            function.append(job)
-        queue = function.queues[priority]
-        if queue.first is queue.last:
-            self._ready[priority][function.name] = function
+        if function.prepend(job) if at_head else function.append(job):
+            self._ready[job.priority][function.name] = function
         if self.patience.peers:
             self._answer_grabs(function)
         # Nobody is to be looked for where nobody sleeps, as on a busy server.
@@ -83,19 +77,16 @@ class Dispatch:
 
     def pop(self, function: Function) -> Job:
         """Take out the job of a function whose turn it is; there must be one."""
-        job = function.pop()
-        priority = job.priority
-        if function.queues[priority].first is None:
-            del self._ready[priority][function.name]
+        job = function.next()
+        if function.remove(job):
+            del self._ready[job.priority][function.name]
         return job
 
     def remove(self, job: Job) -> None:
         """A queued job does not wait any more."""
         function = job.function
-        priority = job.priority
-        function.remove(job)
-        if function.queues[priority].first is None:
-            del self._ready[priority][function.name]
+        if function.remove(job):
+            del self._ready[job.priority][function.name]
 
     def choose(self, peer: Peer) -> Function | None:
         """Return the function that serves a peer's grab: the one with the job of the highest priority.

@@ -125,7 +125,7 @@ class Connection:
             not peer.outbox
             and self._tcp is not None
             and peer.held is None
-            and (not parser.idle or len(data) >= LONG or (packets and packets[-1][0] in p.UNANSWERED))
+            and (not parser.idle or len(data) >= LONG or _may_go_on(packets))
         ):
             # Neither an answer nor a commit will carry the acknowledgement, and the sender may wait for it:
             # with Nagle's algorithm its next small write, with a full buffer the rest of a large one.
@@ -412,3 +412,12 @@ class Connection:
             self._broker.tell(self.peer, response(p.ERROR, code + b"\0" + str(error).encode()))
             self._server.complain("connection refused", self.peer, str(error))
         self._server.attend()
+
+
+def _may_go_on(packets: list[tuple[int, bytes]]) -> bool:
+    """Return whether the sender of these packets, which got no answer, may have the next one to send."""
+    if not packets:
+        return False
+    type = packets[-1][0]
+    # Behind other packets PRE_SLEEP ends what a worker has to say.
+    return type in p.UNANSWERED and (type != p.PRE_SLEEP or len(packets) == 1)
