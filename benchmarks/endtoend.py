@@ -73,6 +73,17 @@ def _libgearman(name: str, server: str, count: int = 5_000, kind: str = "round t
     )
 
 
+def _small_writes(server: str, count: int) -> App:
+    return App(
+        f"small writes on {server}",
+        server,
+        lambda port: _ours("small_writes", "worker", port),
+        lambda port, count: _ours("small_writes", "client", port, count),
+        count,
+        SMALL_WRITES,
+    )
+
+
 def _command(words: str, count: int, function: str = "noop") -> App:
     """The worker command of ours."""
     return App(
@@ -99,6 +110,7 @@ def _their_command(name: str, module: str, words: str) -> App:
 
 COMMANDS: Final = "worker commands"
 LARGE: Final = "16 MB"
+SMALL_WRITES: Final = "small writes"
 
 APPS: Final = [
     _geartrain("geartrain", "geartrain", "geartrain_tasks", 40_000, "tasks"),
@@ -120,6 +132,8 @@ APPS: Final = [
     _libgearman("libgearman on geartrain", "geartrain"),
     _libgearman("libgearman on gearmand", "gearmand", 1, LARGE, 16_000_000),
     _libgearman("libgearman on geartrain", "geartrain", 1, LARGE, 16_000_000),
+    _small_writes("gearmand", 40),
+    _small_writes("geartrain", 8_000),
     _command("", 20_000),
     _command("", 20_000, "noop_limited"),
     _command("--threads 4", 20_000),

@@ -214,6 +214,10 @@ def _ends(entries: list[dict[str, Any]]) -> str:
         ("tasks", "tasks with results, many at a time"),
         ("round trips", "one after the other"),
         (endtoend.LARGE, "a workload of 16 MB, by libgearman"),
+        (
+            endtoend.SMALL_WRITES,
+            "one after the other, each packet in two small writes, with Nagle's algorithm",
+        ),
         (endtoend.COMMANDS, "tasks with results, by the worker command"),
     ):
         rows.append([f"**{title}**", "", "", ""])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from typing import Final
 
@@ -66,13 +65,18 @@ def tune(
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def acknowledge(connection: socket.socket) -> None:
-    """Have a TCP peer told at once that what it sent has arrived; nothing for a Unix socket.
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
-    By itself Linux does so behind every second segment, else 40 ms later. On loopback a segment is 64 KiB,
-    and libgearman keeps no more than that on its way: for it 16 MB would take nine seconds.
+
+def acknowledge(connection: socket.socket) -> None:
+    """Send a TCP peer the acknowledgement of its last segments at once.
+
+    By itself Linux does so behind every second full segment, else up to 40 ms later. A peer with Nagle's
+    algorithm holds its next small write back until then. A full segment is 64 KiB on loopback, all that the
+    socket buffer of libgearman holds: for it 16 MB would take nine seconds.
     """
-    option = getattr(socket, "TCP_QUICKACK", None)
-    if option is not None and connection.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError, ValueError):  # it is closed
-            connection.setsockopt(socket.IPPROTO_TCP, option, 1)
+    if _QUICKACK is not None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except (OSError, ValueError):
+            pass  # closed meanwhile

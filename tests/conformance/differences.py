@@ -226,6 +226,13 @@ TABLE: Final = (
         r"assert \d == 1",
         ("a_name_with_a_line_end_fakes_no_line",),
     ),
+    Difference(
+        C,
+        "A job of high priority goes before all others that its worker can do; gearmand of 2026 does so too.",
+        "serves the newest function first, and priorities only within it",
+        r"At index 1 diff: .*b'normal'",
+        ("priorities_hold_over_all_functions_of_a_worker",),
+    ),
     # Gearman::Server (Perl)
     Difference(
         PERL,
@@ -240,7 +247,7 @@ TABLE: Final = (
             *_variants("every_form_of_submission_wakes", *_UNKNOWN_FORMS),
             *_variants("a_submission_of_another_priority_attaches", "SUBMIT_JOB_LOW"),
             "a_higher_priority_is_grabbed_first",
-            "abilities_come_before_priorities",
+            "priorities_hold_over_all_functions_of_a_worker",
             "a_returned_job_keeps_its_priority",
             "maxqueue_limits_each_priority",
         ),

@@ -60,13 +60,18 @@ def test_the_newest_ability_is_served_first(client: RawPeer, worker: RawPeer, fu
     assert order == [name for name in reversed(names) for _ in range(2)]
 
 
-def test_abilities_come_before_priorities(client: RawPeer, worker: RawPeer, function: str) -> None:
-    older, newer = function + "-older", function + "-newer"
+def test_priorities_hold_over_all_functions_of_a_worker(
+    client: RawPeer, worker: RawPeer, function: str
+) -> None:
+    older, newer = function + "-f", function + "-g"
     worker.can_do(older, newer)
-    client.submit(older, type=Packet.SUBMIT_JOB_HIGH)
-    client.submit(newer, type=Packet.SUBMIT_JOB_LOW)
-    assert worker.grab().function.decode() == newer
-    assert worker.grab().function.decode() == older
+    for name in (older, newer):
+        client.submit(name, b"low", type=Packet.SUBMIT_JOB_LOW)
+        client.submit(name, b"normal")
+        client.submit(name, b"high", type=Packet.SUBMIT_JOB_HIGH)
+    grabbed = [worker.grab() for _ in range(6)]
+    order = [(job.function.decode(), job.workload) for job in grabbed]
+    assert order == [(name, priority) for priority in (b"high", b"normal", b"low") for name in (newer, older)]
 
 
 def test_two_workers_never_get_the_same_job(client: RawPeer, worker: RawPeer, function: str) -> None:

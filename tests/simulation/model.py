@@ -141,11 +141,12 @@ class Model(Books):
     def grab(self, peer: Peer, with_unique: bool) -> None:
         peer.sleeping = False
         peer.woken_at = -1
-        for name in reversed(peer.abilities):
-            function = self.functions[name]
-            if function.demand():
-                break
-        else:
+        able = [self.functions[name] for name in reversed(peer.abilities)]
+        function = next(
+            (f for priority in range(3) for f in able if f.queues[priority] and f.demand()),
+            None,
+        )
+        if function is None:
             if self.is_patient and peer.had_job:
                 peer.grab = with_unique
                 self.grabs.append(peer)

@@ -65,7 +65,7 @@ def _hold_nothing(outboxes: Outboxes, peer: Any, serial: int, data: bytes) -> bo
 
 def _sleep_without_passing_on(dispatch: Dispatch, peer: Any) -> None:
     dispatch.settle(peer)
-    function = dispatch._newest(peer, True)
+    function = dispatch._best(peer, True)
     if function is not None:
         dispatch._wake_peer(peer, function)
     else:
@@ -76,11 +76,20 @@ def _sleep_without_passing_on(dispatch: Dispatch, peer: Any) -> None:
         peer.unlisted = {}
 
 
+def _newest_function_first(dispatch: Dispatch, peer: Any, unmatched: bool) -> Any:
+    for ability in reversed(peer.abilities.values()):
+        function = ability.function
+        if function.demand() * dispatch._wakeup > (function.woken if unmatched else 0):
+            return function
+    return None
+
+
 MUTATIONS: Final[dict[str, tuple[type, str, Callable[..., Any]]]] = {
     "jobs that lost their worker go to the end of the queue": (Function, "prepend", Function.append),
     "acknowledged before the commit": (Ledger, "acknowledge", _acknowledge_at_once),
     "the ends of jobs are not written": (Ledger, "end", _nothing),
     "a commit that failed is not reported": (Ledger, "refused", _commit_after_all),
+    "priorities hold within a function alone": (Dispatch, "_best", _newest_function_first),
     "wakes are not passed on": (Dispatch, "rebalance", _nothing),
     "a wake is lost when its worker sleeps again": (Dispatch, "sleep", _sleep_without_passing_on),
     "grabs wait though there is a job for them": (Dispatch, "_answer_grabs", _nothing),

@@ -46,8 +46,9 @@ class Dispatch:
         # The rank of the next announcement, and under `round_robin` of the next function that was served.
         self._next_rank = 1
         self._last_rank = 0
-        # Functions with a job waiting: what a worker with very many abilities looks through instead.
-        self._ready: dict[bytes, Function] = {}
+        # For each priority the functions with a job of it waiting. A grab looks through these or through the
+        # worker's abilities, whichever are fewer, so its cost does not grow with both.
+        self._ready: list[dict[bytes, Function]] = [{}, {}, {}]
         # Peers with a wake in flight, and some whose wake was settled since.
         self._woken: dict[Peer, None] = {}
         self._tick = 0
@@ -59,12 +60,8 @@ class Dispatch:
     def queue(self, job: Job, at_head: bool) -> None:
         """A job waits for a worker from now on; wake one for it."""
         function = job.function
-        if at_head:
-            function.prepend(job)
-        else:
-            function.append(job)
-        if function.waiting == 1:
-            self._ready[function.name] = function
+        if function.prepend(job) if at_head else function.append(job):
+            self._ready[job.priority][function.name] = function
         if self.patience.peers:
             self._answer_grabs(function)
         # Nobody is to be looked for where nobody sleeps, as on a busy server.
@@ -80,23 +77,25 @@ class Dispatch:
 
     def pop(self, function: Function) -> Job:
         """Take out the job of a function whose turn it is; there must be one."""
-        job = function.pop()
-        if not function.waiting:
-            del self._ready[function.name]
+        job = function.next()
+        if function.remove(job):
+            del self._ready[job.priority][function.name]
         return job
 
     def remove(self, job: Job) -> None:
         """A queued job does not wait any more."""
         function = job.function
-        function.remove(job)
-        if not function.waiting:
-            del self._ready[function.name]
+        if function.remove(job):
+            del self._ready[job.priority][function.name]
 
     def choose(self, peer: Peer) -> Function | None:
-        """The newest ability of a peer that has a job waiting; under `round_robin` the next in turn."""
-        if not self._ready or self.paused:
+        """Return the function that serves a peer's grab: the one with the job of the highest priority.
+
+        Of several the newest ability counts; under `round_robin` the one that was served longest ago.
+        """
+        if self.paused:
             return None
-        function = self._newest(peer, False)
+        function = self._best(peer, False)
         if self._round_robin and function is not None:
             self._serve_last(peer, function)
         return function
@@ -117,20 +116,48 @@ class Dispatch:
             self.patience.leave(peer)
             self.give(peer, function, type)
 
-    def _newest(self, peer: Peer, unmatched: bool) -> Function | None:
-        """The newest ability with a job waiting or, if `unmatched`, with one that nobody was woken for.
+    def _best(self, peer: Peer, unmatched: bool) -> Function | None:
+        """Return the function with the best waiting job that a peer may start.
 
-        Looks through the peer's abilities or through the functions with work, whichever are fewer.
+        With `unmatched` a function counts only if it has a waiting job without a wake in flight.
         """
         abilities = peer.abilities
-        if len(abilities) < len(self._ready) and not self._round_robin:
-            for ability in reversed(abilities.values()):
-                function = ability.function
-                if function.demand() * self._wakeup > (function.woken if unmatched else 0):
-                    return function
+        if not abilities:
             return None
+        for priority in range(3):
+            ready = self._ready[priority]
+            if ready:
+                function = (
+                    self._newest_ability(abilities, priority, unmatched)
+                    if len(abilities) < len(ready)
+                    else self._newest_ready(abilities, ready, unmatched)
+                )
+                if function is not None:
+                    return function
+        return None
+
+    def _newest_ability(
+        self, abilities: dict[bytes, Ability], priority: int, unmatched: bool
+    ) -> Function | None:
         best: Ability | None = None
-        for name, function in self._ready.items():
+        for ability in reversed(abilities.values()):
+            if best is not None and ability.rank < best.rank:
+                continue
+            function = ability.function
+            if function.queues[priority].first is not None and function.demand() * self._wakeup > (
+                function.woken if unmatched else 0
+            ):
+                if not self._round_robin:
+                    # The dict has the oldest announcement first.
+                    return function
+                best = ability
+        return None if best is None else best.function
+
+    def _newest_ready(
+        self, abilities: dict[bytes, Ability], ready: dict[bytes, Function], unmatched: bool
+    ) -> Function | None:
+        best: Ability | None = None
+        for name, function in ready.items():
             candidate = abilities.get(name)
             if (
                 candidate is not None
@@ -145,7 +172,7 @@ class Dispatch:
     def sleep(self, peer: Peer) -> None:
         """A worker sent PRE_SLEEP: it sleeps, or is woken at once for a job that nobody was woken for."""
         woken_for = self.settle(peer)
-        function = self._newest(peer, True) if self._ready and not self.paused else None
+        function = None if self.paused else self._best(peer, True)
         if function is not None:
             self._wake_peer(peer, function)
             if woken_for is not None:

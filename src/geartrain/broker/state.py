@@ -165,44 +165,51 @@ class Function:
                 demand = min(demand, int(self.tokens))
         return demand
 
-    def append(self, job: Job) -> None:
-        """Queue a job behind the others of its priority."""
+    def append(self, job: Job) -> bool:
+        """Queue a job behind the others of its priority; return whether it is the only one."""
         priority = job.priority
-        self.queues[priority].append(job)
+        queue = self.queues[priority]
+        is_only = queue.last is None
+        queue.append(job)
         job.queued = True
         self.waiting += 1
         if priority != NORMAL:
             self.queued[priority] += 1
+        return is_only
 
-    def prepend(self, job: Job) -> None:
-        """Queue a job before the others of its priority: it had its turn and lost its worker."""
+    def prepend(self, job: Job) -> bool:
+        """Queue a job that lost its worker before the others of its priority, and return the same."""
         priority = job.priority
-        self.queues[priority].prepend(job)
+        queue = self.queues[priority]
+        is_only = queue.last is None
+        queue.prepend(job)
         job.queued = True
         self.waiting += 1
         if priority != NORMAL:
             self.queued[priority] += 1
+        return is_only
 
-    def remove(self, job: Job) -> None:
-        """Take a queued job out."""
+    def remove(self, job: Job) -> bool:
+        """Take a queued job out; return whether it was the last one of its priority."""
         priority = job.priority
-        self.queues[priority].remove(job)
+        queue = self.queues[priority]
+        queue.remove(job)
         job.queued = False
         self.waiting -= 1
         if priority != NORMAL:
             self.queued[priority] -= 1
+        return queue.last is None
 
     def not_running(self, priority: int) -> int:
         """How many jobs of a priority wait, for a worker or for their time."""
         queued = self.waiting - sum(self.queued) if priority == NORMAL else self.queued[priority]
         return queued + self.delayed[priority]
 
-    def pop(self) -> Job:
-        """Take out the job whose turn it is; there must be one."""
+    def next(self) -> Job:
+        """Return the job whose turn it is; there must be one."""
         queues = self.queues
         link = queues[HIGH].first or queues[NORMAL].first or queues[LOW].first
         assert isinstance(link, Job)
-        self.remove(link)
         return link
 
 

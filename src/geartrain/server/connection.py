@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import TYPE_CHECKING, Final
 
 from ..broker.outbox import MOST_HELD
@@ -27,8 +28,7 @@ FEW: Final = 8
 LARGE: Final = 64 * 1024
 """Bytes of fewer parts from which on they are not."""
 LONG: Final = 8 * 1024
-"""Bytes of a chunk from which on its sender may have no room for more: where it gets no answer, now or with a
-commit, it is told at once that they have arrived."""
+"""Bytes of a chunk that may fill its sender's socket buffer, so that it waits for the acknowledgement."""
 UNLIMITED: Final = 1 << 60
 """More bytes than there are."""
 
@@ -74,6 +74,8 @@ class Connection:
         # whether there may be something left that the transport has to write before.
         self._fd = -1
         self._is_behind = False
+        # The TCP socket, for acknowledgements; None for a Unix socket and once the connection is lost.
+        self._tcp: socket.socket | None = None
         # What will be written before the outbox, with the next thing that can't wait or in a moment.
         self._gathered: list[bytes] = []
         # It is closed once everything up to the error that it was told of has gone out; nothing more is
@@ -89,7 +91,10 @@ class Connection:
         """The connection is up."""
         self._transport = transport
         transport.set_write_buffer_limits(high=PAUSE_AT)
-        fd: int = transport.get_extra_info("socket").fileno()
+        accepted: socket.socket = transport.get_extra_info("socket")
+        fd: int = accepted.fileno()
+        if accepted.family != socket.AF_UNIX:
+            self._tcp = accepted
         if transport.get_extra_info("ssl_object") is None:
             self._fd = fd
         self.peer = Peer(self._address, fd, self)
@@ -116,8 +121,15 @@ class Connection:
             broker.receive(peer, type, body)
         if self._unfinished or not parser.idle:
             self._count_unfinished(parser.unfinished)
-        if len(data) >= LONG and not peer.outbox and peer.held is None:
-            acknowledge(self._transport.get_extra_info("socket"))
+        if (
+            not peer.outbox
+            and self._tcp is not None
+            and peer.held is None
+            and (not parser.idle or len(data) >= LONG or _may_go_on(packets))
+        ):
+            # Neither an answer nor a commit will carry the acknowledgement, and the sender may wait for it:
+            # with Nagle's algorithm its next small write, with a full buffer the rest of a large one.
+            acknowledge(self._tcp)
         if peer.held_bytes > MOST_HELD and not self._waits_for_journal:
             self._waits_for_journal = True
             self.pause()
@@ -135,6 +147,7 @@ class Connection:
         """The connection is gone, whoever ended it."""
         self._is_closing = self._is_dropped = True
         self._fd = -1
+        self._tcp = None
         self._count_unfinished(0)
         self.peer.listings = []
         self._unclog()
@@ -399,3 +412,12 @@ class Connection:
             self._broker.tell(self.peer, response(p.ERROR, code + b"\0" + str(error).encode()))
             self._server.complain("connection refused", self.peer, str(error))
         self._server.attend()
+
+
+def _may_go_on(packets: list[tuple[int, bytes]]) -> bool:
+    """Return whether the sender of these packets, which got no answer, may have the next one to send."""
+    if not packets:
+        return False
+    type = packets[-1][0]
+    # Behind other packets PRE_SLEEP ends what a worker has to say.
+    return type in p.UNANSWERED and (type != p.PRE_SLEEP or len(packets) == 1)

@@ -152,6 +152,25 @@ PACKETS: Final[dict[int, Packet]] = {
 }
 """Every packet type of the protocol; 5 was never given out."""
 
+UNANSWERED: Final[frozenset[int]] = frozenset(
+    {
+        CAN_DO,
+        CAN_DO_TIMEOUT,
+        CANT_DO,
+        RESET_ABILITIES,
+        SET_CLIENT_ID,
+        PRE_SLEEP,
+        ALL_YOURS,
+        WORK_STATUS,
+        WORK_DATA,
+        WORK_WARNING,
+        WORK_COMPLETE,
+        WORK_FAIL,
+        WORK_EXCEPTION,
+    }
+)
+"""Requests without a response: their sender may send the next one at once."""
+
 
 def name_of(type: int) -> str:
     """The protocol's name of a packet type, or its number where it has none."""
