@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -40,6 +40,8 @@ class Settings:
     def __init__(self) -> None:
         self.values: dict[Key, Any] = {}
         self.origins: dict[Key, str] = {}
+        self.ignored: list[str] = []
+        """Environment variables that Kubernetes has set for a Service of our name."""
 
     def read_file(self, path: str) -> None:
         """Take in a TOML file.
@@ -72,11 +74,15 @@ class Settings:
             if not at and key[0] in table:
                 _look_at_each(path, text, key, self.values[key])
 
-    def read_environment(self, environment: Mapping[str, str]) -> None:
-        """Take in the variables that begin with `GEARTRAIN_` and name a setting."""
+    def read_environment(self, environment: Mapping[str, str], overridden: Container[Key] = ()) -> None:
+        """Read the variables that begin with `GEARTRAIN_` and name a setting.
+
+        A setting in `overridden` gets its value from the command line, so its variable is not even looked at.
+        """
+        self.ignored = [name for name, value in environment.items() if is_of_kubernetes(name, value)]
         for key in _FIELDS:
             name = PREFIX + "_".join(key).upper()
-            if name in environment:
+            if name in environment and name not in self.ignored and key not in overridden:
                 self.set_text(key, environment[name], name)
 
     def set_text(self, key: Key, text: str, origin: str) -> None:
@@ -151,13 +157,24 @@ def load(
     settings = Settings()
     if path is not None:
         settings.read_file(path)
-    settings.read_environment(environment or {})
-    for key, value in (overrides or {}).items():
+    overrides = overrides or {}
+    settings.read_environment(environment or {}, {tuple(key.split(".")) for key in overrides})
+    for key, value in overrides.items():
         if isinstance(value, str):
             settings.set_text(tuple(key.split(".")), value, f"--set {key}" if "." in key else _flag(key))
         else:
             settings.set(tuple(key.split(".")), value, _flag(key))
     return settings
+
+
+def is_of_kubernetes(name: str, value: str) -> bool:
+    """Return whether Kubernetes has set a variable, for a Service named `geartrain` or `gearmand`.
+
+    Into each container it puts `NAME_PORT=tcp://10.0.0.1:4730`, `NAME_PORT_…` and `NAME_SERVICE_…` for every
+    Service of the namespace.
+    """
+    found = re.fullmatch(r"(?:GEARTRAIN|GEARMAND)_(PORT|PORT_.+|SERVICE_.+)", name)
+    return found is not None and (found[1] != "PORT" or re.match(r"[a-z]+://", value) is not None)
 
 
 def size(value: object) -> int:
