@@ -17,19 +17,13 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from ..broker.policy import Policy, seconds
+from ..broker.policy import Policy
 from ..errors import ConfigError
+from ..units import parse_seconds, parse_size
 from .options import BYTES, SECONDS, ServerOptions
 
 PREFIX: Final = "GEARTRAIN_"
 """What the environment's variables begin with."""
-
-_SIZES: Final = {
-    "": 1,
-    "b": 1,
-    **{unit + end: 1024**power for power, unit in enumerate("kmgt", 1) for end in ("", "ib")},
-    **{unit + "b": 1000**power for power, unit in enumerate("kmgt", 1)},
-}
 
 Key = tuple[str, ...]
 
@@ -177,20 +171,6 @@ def is_of_kubernetes(name: str, value: str) -> bool:
     return found is not None and (found[1] != "PORT" or re.match(r"[a-z]+://", value) is not None)
 
 
-def size(value: object) -> int:
-    """A number of bytes: a number, or a text such as `"64 MiB"`, `"1GB"` or `"512k"` (1,024 bytes).
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
-    if found is None or found[2] not in _SIZES or not isinstance(value, str):
-        raise ValueError(f"expected a size such as '64 MiB', got {value!r}")
-    return int(float(found[1]) * _SIZES[found[2]])
-
-
 def dotted(key: Key) -> str:
     """A key as people write it."""
     return ".".join(key)
@@ -279,10 +259,10 @@ def _field(key: Key, origin: str) -> Field[Any]:
 def _convert(key: Key, field: Field[Any], value: Any) -> Any:
     unit = field.metadata["unit"]
     if unit == BYTES:
-        return size(value)
+        return parse_size(value)
     kind = _KINDS[key]
     if unit == SECONDS:
-        value = seconds(value)
+        value = parse_seconds(value)
         return int(value) if kind is int else value
     # A text may come from the environment, where a number is one, too.
     converted = msgspec.convert(value, kind, strict=not isinstance(value, str))

@@ -34,12 +34,12 @@ __all__ = ["client", "worker"]
 def client() -> Client:
     """The project's client, the same one for all threads.
 
-    Of the setting `GEARTRAIN` these are used: `SERVERS` (127.0.0.1:4730 unless given), `PREFIX`, `TIMEOUT`
+    Of the setting `GEARTRAIN` these are used: `SERVERS`, `PREFIX`, `TIMEOUT`
     (seconds that a call may take) and `CONNECT_TIMEOUT`, as for `geartrain.Client`.
     """
     settings = _settings()
     return Client(
-        settings.get("SERVERS", "127.0.0.1:4730"),
+        settings.get("SERVERS"),
         prefix=settings.get("PREFIX", ""),
         timeout=settings.get("TIMEOUT"),
         connect_timeout=settings.get("CONNECT_TIMEOUT", 5.0),
@@ -52,7 +52,7 @@ def _worker() -> Worker:
 
     settings = _settings()
     made = Worker(
-        settings.get("SERVERS", "127.0.0.1:4730"),
+        settings.get("SERVERS"),
         prefix=settings.get("PREFIX", ""),
         client_id=settings.get("CLIENT_ID", ""),
         connect_timeout=settings.get("CONNECT_TIMEOUT", 5.0),
