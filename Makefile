@@ -30,8 +30,6 @@ check: $(VENV)/ready  ## style, types and the import arrows of docs/architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tools/names.py
-	$(BIN)/python tools/language.py
 
 format: $(VENV)/ready  ## rewrite the sources the way `make check` wants them
 	$(BIN)/ruff check --fix .

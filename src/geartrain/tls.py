@@ -18,6 +18,13 @@ CA, CERTIFICATE, KEY = ("GEARTRAIN_TLS_CA", "GEARTRAIN_TLS_CERTIFICATE", "GEARTR
 TOKEN: Final = "GEARTRAIN_TOKEN"
 """Environment variable with the token for servers with access rules."""
 
+_LIBGEARMANS: Final = {
+    CA: "GEARMAND_CA_CERTIFICATE",
+    CERTIFICATE: "GEARMAN_CLIENT_PEM",
+    KEY: "GEARMAN_CLIENT_KEY",
+}
+"""libgearman's variables for the same files; ours go before them."""
+
 _CHUNK: Final = 64 * 1024
 
 
@@ -64,7 +71,10 @@ def reached_with(address: Address, context: ssl.SSLContext | None, token: str | 
 
 @functools.cache
 def _from_environment() -> ssl.SSLContext:
-    return tls_context(*(os.environ.get(name, "") for name in (CA, CERTIFICATE, KEY)))
+    files = [
+        os.environ.get(name) or os.environ.get(_LIBGEARMANS[name], "") for name in (CA, CERTIFICATE, KEY)
+    ]
+    return tls_context(*files)
 
 
 def secure(connected: socket.socket, address: Address, timeout: float) -> socket.socket:

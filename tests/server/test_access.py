@@ -303,3 +303,33 @@ def test_a_token_means_nothing_to_a_server_without_rules() -> None:
     require("gearmand", "gearmand (C) is missing: apt-get install gearman-job-server")
     with gearmand_c() as server, Client(server.address, token="anything", timeout=10) as client:
         assert client.background("f")
+
+
+def test_how_a_job_is_doing_is_unknown_to_those_who_may_not_submit_it(tmp_path: Path) -> None:
+    rules = tmp_path / "access.toml"
+    rights = {
+        "all": 'submit = ["*"]\nwork = ["*"]', "thumb": 'submit = ["thumb"]',
+        "worker": 'work = ["secret"]', "watcher": "watch = true",
+    }  # fmt: skip
+    rules.write_text("\n".join(f'[[rule]]\ntoken = "{name}"\n{right}' for name, right in rights.items()))
+    answers = {
+        Packet.GET_STATUS: Packet.STATUS_RES,
+        Packet.GET_STATUS_UNIQUE: Packet.STATUS_RES_UNIQUE,
+    }
+    with geartrain(f"--access={rules}") as server, server.connect() as owner:
+
+        def known(name: str, question: Packet, about: str | bytes) -> bool:
+            with server.connect() as peer:
+                token(peer, name)
+                peer.send(question, about)
+                return peer.expect(answers[question])[1] == b"1"
+
+        token(owner, "all")
+        secret = owner.submit("secret", unique="u", type=Packet.SUBMIT_JOB_BG)
+        thumb = owner.submit("thumb", unique="u", type=Packet.SUBMIT_JOB_BG)
+        assert known("thumb", Packet.GET_STATUS, thumb)
+        assert not known("thumb", Packet.GET_STATUS, secret)
+        # Of the two jobs with that unique it knows its own.
+        assert known("thumb", Packet.GET_STATUS_UNIQUE, "u")
+        for name in ("all", "worker", "watcher"):
+            assert known(name, Packet.GET_STATUS, secret)

@@ -145,7 +145,7 @@ class Broker:
             self.jobs, self._ledger, self.outboxes, self._handles, self.builtins, self.limits
         )
         self._work = work = Work(self.jobs, self._dispatch, self.outboxes, self._handles, self.limits)
-        questions = Questions(self.jobs, self.outboxes)
+        self.questions = questions = Questions(self.jobs, self.outboxes)
 
         # Where there are rules: what may be sent, and which tokens are known. See `guard_with`.
         self._check: Callable[[Peer, int, bytes], bytes] | None = None
@@ -181,16 +181,21 @@ class Broker:
         }
 
     def guard_with(
-        self, check: Callable[[Peer, int, bytes], bytes], take_token: Callable[[Peer, bytes], bool]
+        self,
+        check: Callable[[Peer, int, bytes], bytes],
+        take_token: Callable[[Peer, bytes], bool],
+        may_know: Callable[[Peer, bytes], bool],
     ) -> None:
         """Have what peers ask for checked from now on.
 
         Args:
             check: says why a peer may not send a packet of those that want a right; empty if it may.
             take_token: takes a token that a peer sent as an option; says whether it is known.
+            may_know: says whether a peer may know of the jobs of a function.
         """
         self._check = check
         self._take_token = take_token
+        self.questions.permits = may_know
 
     # What happens
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from ..units import parse_seconds
+
+_RATES: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BACKOFFS: Final = ("none", "fixed", "linear", "exponential")
-LONGEST: Final = 1e9
-"""Seconds that a time in a policy may be at most: some thirty years."""
 
 
 class Policy:
@@ -74,7 +74,7 @@ class Policy:
             if key in ("max_attempts", "max_queue", "concurrency"):
                 changes[key] = _whole(key, value)
             elif key in ("timeout", "keep_results"):
-                changes[key] = seconds(value)
+                changes[key] = parse_seconds(value)
             elif key == "rate":
                 changes[key] = _rate(value)
             elif key == "retry":
@@ -103,30 +103,6 @@ class Policy:
         return found
 
 
-def seconds(value: object) -> float:
-    """A length of time in seconds: a number, or a text such as `"500ms"`, `"30s"`, `"10m"`, `"1h"`, `"7d"`.
-
-    Raises:
-        ValueError: it is neither, or negative.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        unit = text.lstrip("0123456789.")
-        number = text[: len(text) - len(unit)]
-        scale = _UNITS.get(unit or "s")
-        try:
-            found = float(number) * scale if scale is not None else -1.0
-        except ValueError:
-            found = -1.0
-    else:
-        found = -1.0
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
-            found = float(value)  # not before: a whole number may be too large for one
-    if 0 <= found < LONGEST:
-        return found
-    raise ValueError(f"expected a time such as '30s' or '10m', got {value!r}")
-
-
 def _plain(number: float) -> str:
     """A number as `seconds` and `_rate` read it back."""
     return f"{number:.9f}".rstrip("0").rstrip(".")
@@ -145,7 +121,7 @@ def _whole(key: str, value: object) -> int:
 def _rate(value: object) -> float:
     """`100/s`, `30/m`, or a number of jobs a second."""
     text, _, unit = str(value).partition("/")
-    scale = _UNITS.get(unit or "s")
+    scale = _RATES.get(unit or "s")
     try:
         rate = float(text)
     except ValueError:
@@ -160,5 +136,5 @@ def _backoff(value: object) -> tuple[str, float, float]:
     words = str(value).split()
     if not words or words[0] not in BACKOFFS or len(words) > 3 or (words[0] != "none" and len(words) == 1):
         raise ValueError(f"backoff: expected one such as 'exponential 1s 10m', got {value!r}")
-    first = seconds(words[1]) if len(words) > 1 else 0.0
-    return words[0], first, seconds(words[2]) if len(words) > 2 else 0.0
+    first = parse_seconds(words[1]) if len(words) > 1 else 0.0
+    return words[0], first, parse_seconds(words[2]) if len(words) > 2 else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..wire import packets as p
-from ..wire.codec import arguments, response_head
+from ..wire.codec import arguments, leading_int, response_head
 from .builtins import BUILTIN_PREFIX, Builtins
 from .handles import Handles
 from .jobs import Jobs
@@ -179,15 +179,3 @@ class Submissions:
                 self._outboxes.send(peer, job.handle)
         if is_new:
             jobs.start(job)
-
-
-def leading_int(text: bytes) -> int:
-    """The number that a text begins with, 0 if none does, as C's atoi reads it."""
-    text = text.strip()[:20]
-    end = 1 if text[:1] in (b"-", b"+") else 0
-    while end < len(text) and 48 <= text[end] <= 57:
-        end += 1
-    try:
-        return int(text[:end])
-    except ValueError:
-        return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..wire import packets as p
-from ..wire.codec import arguments, response, response_head
+from ..wire.codec import arguments, leading_int, response, response_head
 from .dispatch import Dispatch
 from .handles import Handles
 from .jobs import Jobs
@@ -13,7 +13,6 @@ from .limits import Limits, Refused
 from .outbox import LARGE, Outboxes
 from .results import COMPLETE, EXCEPTION, FAIL
 from .state import Function, Peer
-from .submissions import leading_int
 
 SHORTEST_TIMEOUT: Final = 1.0
 """Seconds that a worker may give itself for a job at least, as in gearmand."""

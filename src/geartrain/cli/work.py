@@ -13,8 +13,7 @@ from .help import examples
 from .lifeline import LifelineOption, hold_lifeline
 from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
 from .servers import ServerOption, servers_of
-from .sizes import parse_size
-from .times import read_seconds
+from .times import read_seconds, read_seconds_or_none, read_size
 
 if TYPE_CHECKING:
     from ..worker import Worker
@@ -101,7 +100,9 @@ def work(
     grace: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0, help="How long the jobs in hand may take to finish; then it stops."
+            metavar="TIME",
+            parser=read_seconds_or_none,
+            help="How long the jobs in hand may take to finish; then it stops.",
         ),
     ] = 30.0,
     max_jobs: Annotated[
@@ -112,7 +113,7 @@ def work(
         int | None,
         typer.Option(
             metavar="SIZE",
-            parser=parse_size,
+            parser=read_size,
             help="End a process that holds more memory after a job, such as 512M.",
         ),
     ] = None,

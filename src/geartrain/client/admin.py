@@ -14,9 +14,11 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
+from ..environment import default_servers
 from ..errors import ConnectionLostError, MalformedPacketError, NoServersError, ServerError, WaitTimeoutError
 from ..sockets import connect, tune
 from ..tls import context_of, reached_with
+from ..units import require_seconds
 from ..wire import packets as p
 from ..wire.address import Address, parse_address
 from ..wire.codec import arguments, request
@@ -37,7 +39,6 @@ from ..wire.text import (
 )
 from .channel import reason_of
 from .methods import Awaited, Blocking, call, plain_methods
-from .numbers import require_seconds
 
 READ_SIZE: Final = 64 * 1024
 LONGEST_TIMEOUT: Final = 24 * 86400.0
@@ -214,7 +215,8 @@ class Admin(Commands, Blocking):
                 print(function.function, function.queued)
 
     Args:
-        server: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`; the port is 4730 unless given.
+        server: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`; the default port is 4730. Without
+            it the first of `GEARMAN_SERVERS`, or the server on this machine.
         timeout: seconds that connecting, and then each answer, may take.
         tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
         token: what to send to servers whose access rules ask for one; `GEARTRAIN_TOKEN` unless given.
@@ -224,7 +226,7 @@ class Admin(Commands, Blocking):
 
     def __init__(
         self,
-        server: str = "127.0.0.1:4730",
+        server: str | None = None,
         *,
         timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
@@ -232,7 +234,7 @@ class Admin(Commands, Blocking):
     ) -> None:
         require_seconds(timeout)
         self._shell = self
-        self._address = reached_with(parse_address(server), tls, token)
+        self._address = reached_with(parse_address(server or default_servers()[0]), tls, token)
         self._timeout = timeout
         self._socket: socket.socket | None = None
 
@@ -301,7 +303,7 @@ class AsyncAdmin(Commands, Awaited):
 
     def __init__(
         self,
-        server: str = "127.0.0.1:4730",
+        server: str | None = None,
         *,
         timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
@@ -309,7 +311,7 @@ class AsyncAdmin(Commands, Awaited):
     ) -> None:
         require_seconds(timeout)
         self._shell = self
-        self._address = reached_with(parse_address(server), tls, token)
+        self._address = reached_with(parse_address(server or default_servers()[0]), tls, token)
         self._timeout = timeout
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()

@@ -7,9 +7,9 @@ from typing import Final
 
 from ..errors import GeartrainError, JobException, JobFailed, ProtocolError, ServerError
 from ..wire import packets as p
+from ..wire.codec import leading_int
 from .life import Life
 from .link import Link, Question, Shared
-from .numbers import number
 from .record import TaskRecord
 from .states import CREATED, RUNNING, SUCCEEDED
 
@@ -140,7 +140,7 @@ class Answers(Life, ABC):
             task.started_at = now + self._wall_offset
         if type == p.WORK_STATUS:
             numerator, _, denominator = data.partition(b"\0")
-            task.numerator, task.denominator = number(numerator), number(denominator)
+            task.numerator, task.denominator = leading_int(numerator), leading_int(denominator)
             self._call(task, "on_status", task.numerator, task.denominator)
         elif type == p.WORK_DATA:
             if task._chunks is not None:

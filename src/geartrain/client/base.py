@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
+from ..environment import default_servers
 from ..errors import ClosedError, ConnectionLostError, GeartrainError, NoServersError, WaitTimeoutError
 from ..tls import reached_with
+from ..units import require_seconds
 from ..wire.address import parse_address
 from .engine import Engine
 from .link import Link, Question
-from .numbers import require_seconds
 from .record import TaskRecord
 from .states import NEW, WAITING, TaskState
 from .steps import Steps, Wait
@@ -29,7 +30,8 @@ class BaseClient(ABC, Generic[F]):
 
     Args:
         servers: where the job servers are: one or more of `"host"`, `"host:port"`, `"[::1]:4730"` or
-            `"unix:/path"`. The port is 4730 unless it is given.
+            `"unix:/path"`. The default port is 4730. Without them those in `GEARMAN_SERVERS` (separated by
+            commas), or the server on this machine.
         route: what several servers are for. With `"failover"` the client works with one, the first that can
             be reached, and moves to another when that fails. With `"unique"` it works with all of them: a
             task with a unique goes to the live server that its function and unique hash to, so that tasks
@@ -59,7 +61,7 @@ class BaseClient(ABC, Generic[F]):
 
     def __init__(
         self,
-        servers: str | Iterable[str] = "127.0.0.1:4730",
+        servers: str | Iterable[str] | None = None,
         *,
         route: Literal["failover", "unique"] = "failover",
         prefix: str = "",
@@ -71,6 +73,8 @@ class BaseClient(ABC, Generic[F]):
         probe_interval: float = 15.0,
         probe_timeout: float = 15.0,
     ) -> None:
+        if servers is None:
+            servers = default_servers()
         names = [servers] if isinstance(servers, str) else list(servers)
         addresses = list(dict.fromkeys(reached_with(parse_address(name), tls, token) for name in names))
         if not addresses:

@@ -7,10 +7,9 @@ from typing import Final, TypeVar
 
 from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError, UnknownJobError
 from ..wire import packets as p
-from ..wire.codec import arguments, bytes_of
+from ..wire.codec import arguments, bytes_of, leading_int
 from .base import BaseClient
 from .methods import call
-from .numbers import number
 from .record import TaskRecord, Workload
 from .steps import Steps
 from .task import JobStatus, Priority, Task
@@ -234,5 +233,5 @@ class Calls(BaseClient[F]):
 def _status(type: int, body: bytes) -> JobStatus:
     """Read the body of STATUS_RES or STATUS_RES_UNIQUE."""
     _, *numbers = arguments(type, body)
-    known, running, numerator, denominator, *clients = map(number, numbers)
+    known, running, numerator, denominator, *clients = map(leading_int, numbers)
     return JobStatus(bool(known), bool(running), numerator, denominator, *clients)

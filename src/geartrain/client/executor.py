@@ -87,7 +87,7 @@ class Executor(BaseExecutor):
         servers, options: as for `Client`.
     """
 
-    def __init__(self, servers: str | Iterable[str] = "127.0.0.1:4730", **options: Any) -> None:
+    def __init__(self, servers: str | Iterable[str] | None = None, **options: Any) -> None:
         self.client = Client(servers, **options)
         """The client that submits."""
         self._lock = threading.RLock()

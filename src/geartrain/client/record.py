@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from ..units import MAX_EPOCH
 from ..wire import packets as p
 from ..wire.codec import bytes_of, request_head
 from ..wire.parser import MAX_PACKET
@@ -38,6 +39,19 @@ def _require_text(*texts: str) -> None:
             text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise ValueError(f"{text!r}: half of a surrogate pair can't be sent") from None
+
+
+def _epoch_of(at: Any) -> int:
+    """Return a point in time in whole seconds since the epoch, rounded up; 0 for one before."""
+    if not isinstance(at, int | float | datetime):
+        raise TypeError(f"at: {at!r} is neither a datetime nor a number of seconds since 1970")
+    try:
+        moment = at.timestamp() if isinstance(at, datetime) else at
+    except (OverflowError, ValueError, OSError):
+        moment = -1.0 if isinstance(at, datetime) and at.year < 1970 else MAX_EPOCH + 1.0
+    if not moment <= MAX_EPOCH:
+        raise ValueError(f"at: {at!r} is after the year 9999, or no number")
+    return max(0, math.ceil(moment))
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -111,7 +125,7 @@ class TaskRecord(Owed):
         if at is not None:
             if not background or priority != "normal":
                 raise ValueError("at: only a background task of normal priority can be put off")
-            self.at = max(0, math.ceil(at.timestamp() if isinstance(at, datetime) else at))
+            self.at = _epoch_of(at)
             self._type = p.SUBMIT_JOB_EPOCH
         # A time limit of NaN, which is not below 0 either, would put the others out of order.
         if not isinstance(retry_count, int):

@@ -30,7 +30,7 @@ class GearmanState(TypedDict):
 Lifespan = Callable[[Any], AbstractAsyncContextManager[GearmanState]]
 
 
-def gearman_lifespan(servers: str | Sequence[str] = "127.0.0.1:4730", **options: Any) -> Lifespan:
+def gearman_lifespan(servers: str | Sequence[str] | None = None, **options: Any) -> Lifespan:
     """Return a lifespan with one `AsyncClient` for all requests.
 
     An application with a lifespan of its own enters this one inside it and merges the yielded state.

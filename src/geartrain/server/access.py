@@ -124,7 +124,7 @@ class Access:
     def guard(self, broker: Broker) -> None:
         """Have everything that peers of a broker ask for checked."""
         self._broker = broker
-        broker.guard_with(self.check, self.take_token)
+        broker.guard_with(self.check, self.take_token, self.may_know)
 
     # What the broker asks
 
@@ -140,6 +140,16 @@ class Access:
             # Questions about jobs: for everybody who is known at all.
             allowed = bool(self._rules_of(peer))
         return b"" if allowed else DENIED
+
+    def may_know(self, peer: Peer, function: bytes) -> bool:
+        """Return whether a peer may ask about the jobs of a function: it submits or does them, or watches."""
+        name = text_of(function)
+        return (
+            self._may(peer, "submit", name)
+            or self._may(peer, "work", name)
+            or self._may(peer, "administer", name)
+            or self._may_watch(peer)
+        )
 
     def take_token(self, peer: Peer, token: bytes) -> bool:
         """A peer sent a token: whether any rule knows it."""

@@ -201,8 +201,7 @@ class Server:
         for listening in sockets:
             listeners.adopt(listening, tls=self._context is not None and listening.family != socket.AF_UNIX)
         if not sockets:
-            for address in addresses:
-                listeners.bind(address)
+            listeners.bind(addresses)
 
     def warn_if_exposed(self) -> None:
         """Say so if anybody on the network may do anything."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import structlog
 
+from ..environment import default_servers
 from ..tls import reached_with
 from ..wire.address import parse_address
 from .coroutines import CoroutineLoop
@@ -67,7 +68,8 @@ class Worker:
 
     Args:
         servers: where the job servers are: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`, or
-            several of these. The default port is 4730.
+            several of these. The default port is 4730. Without them those in `GEARMAN_SERVERS` (separated by
+            commas), or the server on this machine.
         client_id: what the servers list this worker as (`geartrain workers`, `gearadmin --workers`). Without
             one it is the host's name and the process id, as in ``host-4711``.
         prefix: goes before the name of every function, with a tab between them, as the other libraries have
@@ -79,7 +81,7 @@ class Worker:
 
     def __init__(
         self,
-        servers: str | Sequence[str] = "127.0.0.1",
+        servers: str | Sequence[str] | None = None,
         *,
         client_id: str = "",
         prefix: str = "",
@@ -89,7 +91,7 @@ class Worker:
     ) -> None:
         self._tls = tls
         self._token = token
-        self.servers = servers
+        self.servers = default_servers() if servers is None else servers
         if any(character.isspace() or character == "\0" for character in client_id):
             raise ValueError(f"a client id may not hold spaces, the servers list it in a line: {client_id!r}")
         self._client_id = client_id

@@ -34,12 +34,12 @@ __all__ = ["client", "worker"]
 def client() -> Client:
     """Return the project's client, shared by all threads.
 
-    The setting `GEARTRAIN` may have `SERVERS` (default 127.0.0.1:4730), `PREFIX`, `TIMEOUT` (seconds for one
-    call) and `CONNECT_TIMEOUT`, as for `geartrain.Client`.
+    The setting `GEARTRAIN` may have `SERVERS`, `PREFIX`, `TIMEOUT` (seconds for one call) and `CONNECT_TIMEOUT`,
+    as for `geartrain.Client`.
     """
     settings = _settings()
     return Client(
-        settings.get("SERVERS", "127.0.0.1:4730"),
+        settings.get("SERVERS"),
         prefix=settings.get("PREFIX", ""),
         timeout=settings.get("TIMEOUT"),
         connect_timeout=settings.get("CONNECT_TIMEOUT", 5.0),
@@ -52,7 +52,7 @@ def _worker() -> Worker:
 
     settings = _settings()
     made = Worker(
-        settings.get("SERVERS", "127.0.0.1:4730"),
+        settings.get("SERVERS"),
         prefix=settings.get("PREFIX", ""),
         client_id=settings.get("CLIENT_ID", ""),
         connect_timeout=settings.get("CONNECT_TIMEOUT", 5.0),
