@@ -233,6 +233,13 @@ TABLE: Final = (
         r"At index 1 diff: .*b'normal'",
         ("priorities_hold_over_all_functions_of_a_worker",),
     ),
+    Difference(
+        C,
+        "A worker that is late and alone is the one that has the result; without it the job would run for ever.",
+        "refuses it with JOB_NOT_FOUND, and hands the job out again",
+        r"got ERROR\(b'JOB_NOT_FOUND'",
+        ("a_late_result_is_taken_while_its_job_waits",),
+    ),
     # Gearman::Server (Perl)
     Difference(
         PERL,
@@ -387,7 +394,17 @@ TABLE: Final = (
         "It takes the time-out for seconds, and a job that takes longer has failed.",
         "gives the job to nobody else before 1,000 or 30 seconds are over, and ends it at once for a zero",
         r"expected NOOP\(\): a packet did not come in time|got WORK_FAIL\(",
-        ("a_job_that_takes_too_long_goes_to_another_worker", "a_time_out_of_zero_is_none"),
+        (
+            "a_job_that_takes_too_long_goes_to_another_worker",
+            "a_time_out_of_zero_is_none",
+        ),
+    ),
+    Difference(
+        PERL,
+        "It takes the time-out for seconds.",
+        "gives the job to nobody else before 1,000 seconds are over",
+        r"waited 5 s in vain until its time is over",
+        ("a_late_result_is_taken_while_its_job_waits",),
     ),
     Difference(
         PERL,

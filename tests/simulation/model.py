@@ -36,6 +36,8 @@ class Model(Books):
         # Grabs that wait for a job, longest first, and those of them that have waited for one interval.
         self.grabs: list[Peer] = []
         self.old_grabs: list[Peer] = []
+        # Seconds of the time limit that was exceeded last.
+        self.limit = 0.0
         # How many of those got a job.
         self.rewarded = 0
 
@@ -197,6 +199,7 @@ class Model(Books):
         function.tokens -= 1
         job.state = RUNNING
         job.worker = peer
+        peer.timed_out.pop(job.handle, None)
         peer.running[job.handle] = job
         timeout = peer.abilities[name] or function.rules.timeout
         if timeout:
@@ -246,10 +249,48 @@ class Model(Books):
             job.function.running -= 1
             self.running.pop(job.handle, None)
 
-    def _try_again(self, job: Job) -> None:
+    def late(self, peer: Peer, handle: bytes = b"") -> Job | None:
+        """A job that timed out at a worker and that it may still end, with that handle if there is one."""
+        for job, life in peer.timed_out.values():
+            if handle not in (b"", job.handle):
+                continue
+            if job.worker is None and self.jobs.get(job.handle) is job and job.lives == life:
+                return job
+        return None
+
+    def take_late(self, peer: Peer, job: Job) -> None:
+        """The worker ends it after all."""
+        del peer.timed_out[job.handle]
+        if job.state == QUEUED:
+            job.function.queues[job.priority].remove(job)
+            job.function.waiting -= 1
+        job.due = 0.0
+        job.rests_until = None
+        job.attempts -= 1
+        job.state = RUNNING
+        job.worker = peer
+        job.function.running += 1
+        peer.running[job.handle] = job
+
+    def _time_out(self, job: Job) -> None:
+        worker = job.worker
+        assert worker is not None
+        job.timeouts += 1
+        self.limit = worker.abilities.get(job.function.name, 0.0) or job.function.rules.timeout
+        self.give_back(job, timed_out=True)
+        if job.worker is None and self.jobs.get(job.handle) is job:
+            worker.timed_out[job.handle] = job, job.lives
+
+    def _try_again(self, job: Job, timed_out: bool = False) -> None:
         rules = job.function.rules
         job.attempts += 1
         job.progress = (b"0", b"0")
+        if not timed_out:
+            job.timeouts = 0
+        elif rules.max_timeouts and not rules.max_attempts and job.timeouts >= rules.max_timeouts:
+            times = f"{job.timeouts} times in a row" if job.timeouts > 1 else "once"
+            self._use_up(job, f"the job exceeded its time limit of {self.limit:g} s {times}".encode())
+            return
         if rules.max_attempts and job.attempts >= rules.max_attempts:
             self._use_up(job)
             return
@@ -263,13 +304,16 @@ class Model(Books):
             self.save(job)
             if delay:
                 return
+        elif job.background and job.timeouts and rules.max_timeouts:
+            self.save(job)
         self._queue(job, True)
 
-    def _use_up(self, job: Job) -> None:
+    def _use_up(self, job: Job, told: bytes = b"") -> None:
+        kind = "exception" if told else "fail"
         for client in job.clients:
-            self.tell(client, packet(p.WORK_FAIL, job.handle))
+            self._tell_end(client, job.handle, kind, told)
         if not job.background:
-            self._tell_waiters(job, "fail", b"")
+            self._tell_waiters(job, kind, told)
             self._forget(job)
             return
         self._unregister(job)
@@ -277,7 +321,7 @@ class Model(Books):
         job.due = 0.0
         self.dead[job.handle] = job
         self.save(job)
-        self._conclude(job, "fail", b"")
+        self._conclude(job, kind, told)
 
     def _tell_waiters(self, job: Job, kind: str, data: bytes) -> None:
         for waited_for, peer, handle in self.waiters:
@@ -328,12 +372,13 @@ class Model(Books):
         for job in reversed(list(peer.running.values())):
             self.give_back(job)
         peer.expected = []
+        peer.timed_out = {}
         self.touched.pop(peer, None)
 
-    def give_back(self, job: Job) -> None:
+    def give_back(self, job: Job, timed_out: bool = False) -> None:
         self._take_from_worker(job)
         if job.clients or job.background:
-            self._try_again(job)
+            self._try_again(job, timed_out)
         else:
             self._forget(job)
         self._answer_grabs(job.function)
@@ -378,7 +423,8 @@ class Model(Books):
         job = self.dead.pop(handle)
         if handle in self.results:
             self._drop_result(handle)
-        job.attempts = 0
+        job.attempts = job.timeouts = 0
+        job.lives += 1
         job.state = QUEUED
         self._register(job)
         self.save(job)
@@ -408,7 +454,7 @@ class Model(Books):
             self._queue(job, False)
         for job in list(self.running.values()):
             if job.deadline <= now:
-                self.give_back(job)
+                self._time_out(job)
         for function in self.paced.values():
             rate = function.rules.rate
             function.tokens = min(max(1.0, rate), function.tokens + rate * passed)
@@ -459,10 +505,16 @@ class Model(Books):
             if kind == "result":
                 self.results[key] = value
         kept = sorted((key, value) for (kind, key), value in self.durable.items() if kind == "job")
-        for number, (name, unique, workload, priority, due, is_dead, attempts, queued_at) in kept:
+        for number, (name, unique, workload, priority, due, is_dead, attempts, timeouts, queued_at) in kept:
             handle = self.prefix + b"%d" % number
             job = Job(number, handle, self.function(name), unique, workload, priority, True)
-            job.due, job.attempts, job.queued_at, job.commit = due, attempts, queued_at, -1
+            job.due, job.attempts, job.timeouts, job.queued_at, job.commit = (
+                due,
+                attempts,
+                timeouts,
+                queued_at,
+                -1,
+            )
             if is_dead:
                 job.state = DEAD
                 self.dead[job.handle] = job

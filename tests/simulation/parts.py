@@ -26,6 +26,7 @@ class Rules:
     """The policy of a function, as far as the simulation uses it."""
 
     max_attempts: int = 0
+    max_timeouts: int = 0
     retry: tuple[str, ...] = ()
     backoff: str = "none"
     first_delay: float = 0.0
@@ -40,6 +41,7 @@ class Rules:
         """As the server is told."""
         return {
             "max_attempts": self.max_attempts,
+            "max_timeouts": self.max_timeouts,
             "retry": list(self.retry),
             "backoff": f"{self.backoff} {self.first_delay}s {self.max_delay}s",
             "timeout": self.timeout,
@@ -104,6 +106,9 @@ class Job:
     rests_until: float | None = None
     deadline: float = 0.0
     attempts: int = 0
+    timeouts: int = 0
+    # How often it was requeued from the dead.
+    lives: int = 0
     progress: tuple[bytes, bytes] = (b"0", b"0")
     queued_at: float = 0.0
     # The commit that holds it, counted from 1; 0: none.
@@ -119,7 +124,7 @@ class Job:
     def snapshot(self) -> tuple[object, ...]:
         """What a journal has to know of it."""
         return (self.function.name, self.unique, self.workload, self.priority, self.due, self.state == DEAD,
-                self.attempts, self.queued_at)  # fmt: skip
+                self.attempts, self.timeouts, self.queued_at)  # fmt: skip
 
 
 class Acknowledgement:
@@ -138,6 +143,8 @@ class Peer:
     expected: list[bytes | Acknowledgement] = field(default_factory=list)
     abilities: dict[bytes, float] = field(default_factory=dict)
     running: dict[bytes, Job] = field(default_factory=dict)
+    # Jobs that timed out here; they may have ended or gone elsewhere since.
+    timed_out: dict[bytes, tuple[Job, int]] = field(default_factory=dict)
     attached: list[Job] = field(default_factory=list)
     wants_exceptions: bool = False
     # Whether its last grab got a job; whether one waits for a job, and wants it with its unique.

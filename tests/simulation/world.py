@@ -197,7 +197,7 @@ class World(Stage):
             self._broker.receive(actor.peer, p.PRE_SLEEP, b"")
 
     def _end(self, actor: Actor | None = None) -> None:
-        found = self._running(actor)
+        found = self._running(actor) or self._late()
         if found is None:
             return
         actor, job = found
@@ -220,7 +220,10 @@ class World(Stage):
             actor = self._any()
             if actor is not None:
                 handle = self._choice(list(self._model.jobs) or [b"H:nobody:1"])
-                if handle not in actor.model.running:
+                if self._model.late(actor.model, handle) is not None:
+                    self._model.event(actor.model, p.WORK_DATA, self._model.jobs[handle], b"data")
+                    self._broker.receive(actor.peer, p.WORK_DATA, handle + b"\0data")
+                elif handle not in actor.model.running:
                     self._model.stir(actor.model)
                     text = b"Job does not exist on server"
                     self._model.tell(actor.model, packet(p.ERROR, b"JOB_NOT_FOUND", text))
@@ -242,7 +245,8 @@ class World(Stage):
         """Give a function other rules."""
         name = name or self._choice(FUNCTIONS)
         rules = rules or Rules(
-            max_attempts=self._choice((0, 1, 2, 4)),
+            max_attempts=self._choice((0, 0, 1, 2, 4)),
+            max_timeouts=self._choice((0, 1, 2)),
             retry=self._choice(((), ("fail",), ("exception",), ("fail", "exception"))),
             backoff=self._choice(("none", "fixed", "linear", "exponential")),
             first_delay=self._choice((0.5, 2.0)),
@@ -322,6 +326,16 @@ class World(Stage):
             raise invariants.Violation(f"left in the journal: {self._journal.jobs}")
         self._admin = BrokerPeer()
         self._broker.connect(self._admin)
+
+    def _late(self) -> tuple[Actor, Job] | None:
+        """A connection that may still end a job that timed out there, and the job."""
+        for actor in self._actors:
+            job = self._model.late(actor.model)
+            if job is not None:
+                self._model.take_late(actor.model, job)
+                self._count("late ends")
+                return actor, job
+        return None
 
     def _running(self, actor: Actor | None) -> tuple[Actor, Job] | None:
         """A connection that runs a job, and the job."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ..errors import MalformedPacketError
+from ..errors import MalformedPacketError, PacketTooLargeError
 from ..wire import packets as p
 from ..wire.codec import response
+from ..wire.parser import read_oversized
 from .builtins import Builtins
 from .dispatch import Dispatch
 from .functions import Functions
@@ -151,6 +152,7 @@ class Broker:
         self._check: Callable[[Peer, int, bytes], bytes] | None = None
         self._take_token: Callable[[Peer, bytes], bool] | None = None
         self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
+            p.OVERSIZED: self._oversized,
             p.GRAB_JOB: work.grab,
             p.GRAB_JOB_ALL: work.grab,
             p.PRE_SLEEP: work.pre_sleep,
@@ -266,6 +268,8 @@ class Broker:
         self._dispatch.patience.leave(peer)
         # As a client first, so that nothing that follows is told to it.
         self.jobs.waiters.leave(peer)
+        if peer.timed_out:
+            self.jobs.leave_late(peer)
         for job in list(peer.waits_for.values()):
             job.clients = [client for client in job.clients if client is not peer]
             if not job.clients and not job.background and job.worker is None:
@@ -381,6 +385,15 @@ class Broker:
     def tell(self, peer: Peer, data: bytes) -> None:
         """Send a peer what its driver has to say, behind all that it is told before."""
         self.outboxes.send(peer, data)
+
+    def _oversized(self, peer: Peer, type: int, body: bytes) -> None:
+        """Answer a packet about a job that was over the limit; its body was skipped."""
+        packet = read_oversized(body)
+        if packet.type in p.UNANSWERED:
+            self._work.oversized(peer, packet)
+        else:
+            text = str(PacketTooLargeError(packet.size, packet.limit))
+            self._error(peer, b"ARGUMENT_TOO_LARGE", text.encode())
 
     # Small talk
 

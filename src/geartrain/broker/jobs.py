@@ -18,12 +18,14 @@ from .ledger import Ledger
 from .limits import Limits, size_of
 from .outbox import Outboxes
 from .records import DEAD, QUEUED, Document, JobRecord
-from .results import FAIL, Outcome, Results, load_outcome
+from .results import EXCEPTION, FAIL, Outcome, Results, load_outcome
 from .state import Function, Job, Peer
 from .waiters import Waiters
 
 MAX_HISTORY: Final = 100
 """Attempts that a job's history tells of at most, the latest ones."""
+TIMED_OUT: Final = "time-out"
+"""Reason of an attempt that took longer than its time limit."""
 
 
 class Jobs:
@@ -61,6 +63,8 @@ class Jobs:
         self._resting = Calendar()
         # Running jobs that have a time limit, and when it is over.
         self._deadlines: dict[bytes, float] = {}
+        # The time limit in seconds that was exceeded last.
+        self._passed_limit = 0.0
 
     # Coming
 
@@ -117,7 +121,9 @@ class Jobs:
         """Make a background job durable as it is now, for the first time or again."""
         if not self._ledger.durable:
             return
-        history = json.dumps([job.attempts, job.history or []]).encode() if job.attempts else b""
+        history = b""
+        if job.attempts:
+            history = json.dumps([job.attempts, job.history or [], job.timeouts]).encode()
         self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
 
     def restore(self, record: JobRecord) -> None:
@@ -138,8 +144,9 @@ class Jobs:
         job.due = record.due
         job.serial = -1
         if record.history:
-            attempts, history = json.loads(record.history)
+            attempts, history, *timeouts = json.loads(record.history)
             job.attempts = attempts
+            job.timeouts = timeouts[0] if timeouts else 0
             job.history = [(float(time), str(reason)) for time, reason in history]
         self.by_handle.skip(record.number)
         if record.state == DEAD:
@@ -174,6 +181,8 @@ class Jobs:
             function.tokens -= 1
         job.worker = peer
         job.started_at = self.wall
+        if peer.timed_out:
+            self._give_up_late(job, peer)
         peer.running[job.handle] = job
         timeout = peer.abilities[function.name].timeout or policy.timeout
         if timeout:
@@ -181,7 +190,7 @@ class Jobs:
         return job
 
     def give_back(self, job: Job, reason: str) -> None:
-        """A job's worker is gone or took too long; try again, if anybody still wants it."""
+        """Take a job from a worker that is lost or too late; try again if the job is still wanted."""
         if self.notice is not None:
             self.notice(job, f"was given back: {reason}")
         self._take_from_worker(job)
@@ -191,11 +200,81 @@ class Jobs:
             self.try_again(job, reason)
         self._let_others_start(job.function)
 
+    def _time_out(self, job: Job) -> None:
+        """Take a job from a worker that has run it for longer than its time limit.
+
+        The worker may still end the job, as long as no other one has been given it.
+        """
+        worker = job.worker
+        assert worker is not None
+        function = job.function
+        ability = worker.abilities.get(function.name)
+        limit = (ability.timeout if ability is not None else 0.0) or function.policy.timeout
+        job.timeouts += 1
+        self._passed_limit = limit
+        self.give_back(job, TIMED_OUT)
+        if job.worker is None and self.by_handle.get(job.handle) is job:
+            worker.timed_out[job.handle] = job
+            job.late_workers = [*(job.late_workers or ()), worker]
+
+    def take_late(self, peer: Peer, handle: bytes) -> Job | None:
+        """Give a job that timed out at a worker back to it, now that it ends; None if that is too late.
+
+        It is too late once the job has ended or runs at another worker.
+        """
+        job = peer.timed_out.get(handle)
+        if job is None or job.worker is not None or job.cancelled:
+            return None
+        self._give_up_late(job, peer)
+        if job.queued:
+            self._dispatch.remove(job)
+        elif job.due:
+            self._resting.remove(job)
+        # The attempt that timed out is the one that ends now.
+        job.attempts -= 1
+        job.worker = peer
+        job.function.running += 1
+        peer.running[handle] = job
+        return job
+
+    def waits_at(self, peer: Peer, handle: bytes) -> Job | None:
+        """Return a job that timed out at a worker and that no other worker has been given."""
+        job = peer.timed_out.get(handle)
+        return job if job is not None and job.worker is None else None
+
+    def leave_late(self, peer: Peer) -> None:
+        """Forget the jobs that timed out at a worker that is gone."""
+        for job in list(peer.timed_out.values()):
+            self._give_up_late(job, peer)
+
+    def _give_up_late(self, job: Job, peer: Peer) -> None:
+        if peer.timed_out.pop(job.handle, None) is not None and job.late_workers is not None:
+            job.late_workers = [worker for worker in job.late_workers if worker is not peer] or None
+
+    def fail(self, job: Job, reason: str) -> None:
+        """End a running job for good, for a reason that another attempt would meet again.
+
+        Clients that asked for exceptions get one with the reason, the others WORK_FAIL. A background job is
+        dead.
+        """
+        self._take_from_worker(job)
+        job.attempts += 1
+        self._use_up(job, reason, reason.encode("utf-8", "replace"))
+        self._let_others_start(job.function)
+
     def try_again(self, job: Job, reason: str) -> None:
-        """An attempt came to nothing. A job that no worker has waits again, or has used up its attempts."""
+        """Queue a job again whose attempt failed, or give it up if its attempts are used up."""
         job.attempts += 1
         job.numerator = job.denominator = 0
         policy = job.function.policy
+        if reason != TIMED_OUT:
+            job.timeouts = 0
+        elif policy.max_timeouts and not policy.max_attempts and job.timeouts >= policy.max_timeouts:
+            limit = f"its time limit of {self._passed_limit:g} s"
+            times = f"{job.timeouts} times in a row" if job.timeouts > 1 else "once"
+            told = f"exceeded {limit} {times}"
+            self._use_up(job, f"{TIMED_OUT}: {told}", f"the job {told}".encode())
+            return
         if policy.max_attempts and job.attempts >= policy.max_attempts:
             self._use_up(job, reason)
             return
@@ -207,20 +286,30 @@ class Jobs:
             if delay:
                 self._resting.add(self.now + delay, job)
                 return
+        elif job.background and job.timeouts and policy.max_timeouts:
+            # Counted over a restart, too.
+            self.save(job)
         # It had its turn: it goes before those that had none yet.
         self._dispatch.queue(job, True)
 
     def _note(self, job: Job, reason: str) -> None:
         job.history = [*(job.history or [])[-MAX_HISTORY + 1 :], (self.wall, reason)]
 
-    def _use_up(self, job: Job, reason: str) -> None:
-        """No attempt is left: clients are told that the job failed, and a background job is dead."""
+    def _use_up(self, job: Job, reason: str, told: bytes = b"") -> None:
+        """Give a job up: its clients are told that it failed, and a background job is dead.
+
+        Clients that asked for exceptions get `told` as one, if there is anything to tell.
+        """
         if self.notice is not None:
-            self.notice(job, f"used up its attempts: {reason}")
-        failed = response(p.WORK_FAIL, job.handle)
+            self.notice(job, f"was given up: {reason}" if told else f"used up its attempts: {reason}")
         for client in job.clients:
-            self._outboxes.send(client, failed)
+            if told:
+                self._outboxes.send_end(client, EXCEPTION, job.handle, told)
+            else:
+                self._outboxes.send_end(client, FAIL, job.handle, b"")
         if not job.background:
+            if self.waiters.count:
+                self.waiters.tell(job, EXCEPTION if told else FAIL, told)
             self.forget(job)
             return
         self._note(job, reason)
@@ -229,7 +318,7 @@ class Jobs:
         job.due = 0.0
         self._bury(job)
         self.save(job)
-        self._conclude(job, FAIL, b"")
+        self._conclude(job, EXCEPTION if told else FAIL, told)
 
     # Going
 
@@ -269,7 +358,7 @@ class Jobs:
             data,
             job.numerator,
             job.denominator,
-            job.attempts + (kind != FAIL or job.handle not in self.dead),
+            job.attempts + (job.handle not in self.dead),
             job.queued_at,
             job.started_at,
             self.wall,
@@ -360,6 +449,10 @@ class Jobs:
         self.by_handle.remove(job)
         if job.unique:
             self._let_others_be(job)
+        if job.late_workers is not None:
+            for worker in job.late_workers:
+                worker.timed_out.pop(job.handle, None)
+            job.late_workers = None
         handle = job.handle
         for client in job.clients:
             # A client that submitted it twice is here twice.
@@ -394,7 +487,7 @@ class Jobs:
         job.function = self.functions.of_job(job.function.name)
         if self.results.discard(handle):
             self._ledger.drop("result", handle.decode())
-        job.attempts = 0
+        job.attempts = job.timeouts = 0
         job.history = None
         self._register(job, size_of(job))
         self.save(job)
@@ -424,7 +517,7 @@ class Jobs:
             for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
                 late = self.by_handle.get(handle)
                 if late is not None:
-                    self.give_back(late, "time-out")
+                    self._time_out(late)
         self.functions.tick(passed)
         if len(self.results):
             for handle in self.results.expire(wall):

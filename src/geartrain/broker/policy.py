@@ -18,6 +18,7 @@ class Policy:
     """The rules of one function. Zero means no limit throughout.
 
     Attributes:
+        max_timeouts: time-outs in a row after which a job without `max_attempts` is given up in the same way.
         max_attempts: how often a job may be tried; then a background job is dead and a foreground job fails.
         retry: which ends of a background job, besides the loss of its worker, are worth another attempt:
             any of `"fail"` and `"exception"`.
@@ -33,6 +34,7 @@ class Policy:
 
     def __init__(self) -> None:
         self.max_attempts = 0
+        self.max_timeouts = 0
         self.retry: list[str] = []
         self.backoff = "none"
         self.first_delay = 0.0
@@ -71,7 +73,7 @@ class Policy:
         """
         changes: dict[str, Any] = {}
         for key, value in settings.items():
-            if key in ("max_attempts", "max_queue", "concurrency"):
+            if key in ("max_attempts", "max_timeouts", "max_queue", "concurrency"):
                 changes[key] = _whole(key, value)
             elif key in ("timeout", "keep_results"):
                 changes[key] = parse_seconds(value)
@@ -93,7 +95,15 @@ class Policy:
     def settings(self) -> dict[str, Any]:
         """What `update` takes, for everything that is not at its default."""
         found: dict[str, Any] = {}
-        for key in ("max_attempts", "retry", "timeout", "max_queue", "concurrency", "keep_results"):
+        for key in (
+            "max_attempts",
+            "max_timeouts",
+            "retry",
+            "timeout",
+            "max_queue",
+            "concurrency",
+            "keep_results",
+        ):
             if value := getattr(self, key):
                 found[key] = value
         if self.rate:

@@ -74,6 +74,9 @@ class Job(Link):
     # How many attempts came to nothing; when and why, where a policy wants to know.
     attempts: int = 0
     history: list[tuple[float, str]] | None = None
+    # How many of the last attempts in a row were time-outs; the workers that may still end one of them.
+    timeouts: int = 0
+    late_workers: list[Peer] | None = None
     # Seconds since the epoch: when it was last assigned.
     started_at: float = 0.0
 
@@ -275,6 +278,8 @@ class Peer:
         # As a worker: what it can do, by function name, oldest announcement first, and what it runs.
         self.abilities: dict[bytes, Ability] = {}
         self.running: dict[bytes, Job] = {}
+        # Jobs that timed out here and wait for another worker. This one may still end them.
+        self.timed_out: dict[bytes, Job] = {}
         self.sleeping = False
         # The type of a grab that waits for a job, and whether the last one got one. See `patience.py`.
         self.grab = 0

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..wire import packets as p
 from ..wire.codec import arguments, leading_int, response, response_head
+from ..wire.parser import Oversized
 from .dispatch import Dispatch
 from .handles import Handles
 from .jobs import Jobs
@@ -87,6 +88,8 @@ class Work:
                 body = _with_last_argument(body)
             handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
             job = peer.running.get(handle)
+            if job is None and peer.timed_out:
+                job = self._jobs.take_late(peer, handle)
         if job is None:
             raise Refused(
                 b"JOB_NOT_FOUND",
@@ -105,10 +108,22 @@ class Work:
             self._outboxes.pass_on(peer, clients, type, body)
         self._jobs.end(job, _ENDS[type], body)
 
+    def oversized(self, peer: Peer, packet: Oversized) -> None:
+        """A packet about a job was over the limit: the job fails, with a sentence that names both sizes."""
+        job = peer.running.get(packet.handle) or self._jobs.take_late(peer, packet.handle)
+        if job is None:
+            raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
+        if job.cancelled:
+            if packet.type in _ENDS:
+                self._jobs.end(job, FAIL, packet.handle)
+            return
+        self._jobs.fail(job, packet.sentence("the server's"))
+
     def event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""
         body = _with_last_argument(body)
-        job = peer.running.get(arguments(type, body)[0])
+        handle = arguments(type, body)[0]
+        job = peer.running.get(handle) or self._jobs.waits_at(peer, handle)
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job does not exist on server")
         if job.clients:
@@ -117,7 +132,7 @@ class Work:
     def status(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_STATUS: remember it, and pass it to the clients."""
         handle, numerator, denominator = arguments(type, body)
-        job = peer.running.get(handle)
+        job = peer.running.get(handle) or self._jobs.waits_at(peer, handle)
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
         job.numerator = leading_int(numerator)

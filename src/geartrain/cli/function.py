@@ -72,6 +72,14 @@ def set_(
         int | None,
         typer.Option(min=0, metavar="N", help="Attempts of a job; then it is dead. 0: any number."),
     ] = None,
+    max_timeouts: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Time-outs in a row of a job without --max-attempts; then it is given up.",
+        ),
+    ] = None,
     retry: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +114,7 @@ def set_(
     """
     wanted: dict[str, Any] = {
         "max_attempts": max_attempts,
+        "max_timeouts": max_timeouts,
         "retry": retry,
         "backoff": backoff,
         "timeout": timeout,

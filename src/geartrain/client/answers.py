@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final
 
-from ..errors import GeartrainError, JobException, JobFailed, ProtocolError, ServerError
+from ..errors import GeartrainError, JobException, JobFailed, PacketTooLargeError, ProtocolError, ServerError
 from ..wire import packets as p
 from ..wire.codec import leading_int
+from ..wire.parser import Oversized, read_oversized
 from .life import Life
 from .link import Link, Question, Shared
 from .record import TaskRecord
@@ -64,6 +65,8 @@ class Answers(Life, ABC):
                 self._refused(link, body, now)
             elif type in _ANSWERS:
                 self._answered(link, type, body)
+            elif type == p.OVERSIZED:
+                self._oversized(link, read_oversized(body), now)
             # Whatever else there is, a client has no use for.
 
     def _next_awaited(self, link: Link, type: int) -> TaskRecord | Question:
@@ -115,6 +118,13 @@ class Answers(Life, ABC):
                 error = JobFailed(handle=text)
             self._retry_or_fail(task, error, now)
         del link.jobs[handle]
+
+    def _oversized(self, link: Link, packet: Oversized, now: float) -> None:
+        """Fail the tasks of a job whose result, exception, data or warning is over this side's limit."""
+        job = link.jobs.pop(packet.handle, None)
+        if job is not None:
+            for task in job.tasks if isinstance(job, Shared) else [job]:
+                self._fail(task, PacketTooLargeError(packet.size, packet.limit), now)
 
     def _retry_or_fail(self, task: TaskRecord, error: GeartrainError, now: float) -> None:
         if task.retries >= task.retry_count:

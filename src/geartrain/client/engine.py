@@ -220,7 +220,7 @@ class Engine(Answers):
             self._act(link, packets, now)
         except ProtocolError as error:
             self.router.fails(link, now)
-            # A result over the limit comes again each time that its job is done, so do it but once more.
+            # A server that sends such bytes for a job may do so each time that the job is done.
             self._drop(link, str(error), now, losses=MAX_LOSSES // 2)
 
     def lost(self, link: Link, reason: str, now: float, losses: int = 1, *, blamed: bool = True) -> None:

@@ -160,6 +160,7 @@ class Server:
         host = next((kept.value.decode() for kept in documents if kept[:2] == HOST), socket.gethostname())
         policy = Policy()
         policy.max_attempts = options.job_retries
+        policy.max_timeouts = options.job_timeouts
         policy.keep_results = options.keep_results
         broker = Broker(
             host,

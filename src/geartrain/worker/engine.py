@@ -27,7 +27,7 @@ from ..errors import ProtocolError
 from ..wire import packets as p
 from ..wire.codec import arguments, request
 from ..wire.packets import name_of
-from ..wire.parser import MAX_PACKET, Parser
+from ..wire.parser import MAX_PACKET, Oversized, Parser, read_oversized
 from ..wire.text import text_of
 from .functions import Function
 
@@ -213,6 +213,8 @@ class Engine:
             elif type == p.ECHO_RES:
                 if body.isdigit():  # one of `_job_not_found`
                     self._ends_read = int(body)
+            elif type == p.OVERSIZED:
+                self._refuse(read_oversized(body))
             elif type != p.OPTION_RES:
                 what = "text" if type == p.TEXT else name_of(type)
                 raise ProtocolError(f"this is no job server: it sent a worker {what}")
@@ -232,6 +234,14 @@ class Engine:
             self._grabbed_ahead = False
             self._next_aside = 1
         return Assignment(handle, function, unique, reducer, workload)
+
+    def _refuse(self, packet: Oversized) -> None:
+        """End a job whose workload is over this worker's limit; given back it would only come again."""
+        job = self._assigned(packet.handle, b"", b"", b"", b"")
+        sentence = packet.sentence("the worker's")
+        _log.warning("a job was refused", server=self.server, handle=text_of(job.handle), reason=sentence)
+        self.ended(job.handle)
+        self.reply += request(p.WORK_EXCEPTION, b"%b\0%b" % (job.handle, sentence.encode()))
 
     def _no_job(self) -> None:
         self._grab_is_known = True

@@ -34,8 +34,8 @@ __all__ = ["client", "worker"]
 def client() -> Client:
     """Return the project's client, shared by all threads.
 
-    The setting `GEARTRAIN` may have `SERVERS`, `PREFIX`, `TIMEOUT` (seconds for one call) and `CONNECT_TIMEOUT`,
-    as for `geartrain.Client`.
+    The setting `GEARTRAIN` may have `SERVERS`, `PREFIX`, `TIMEOUT` (seconds for one call) and
+    `CONNECT_TIMEOUT`, as for `geartrain.Client`.
     """
     settings = _settings()
     return Client(
