@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from geartrain import ConnectionLostError, JobLostError, NoServersError, ServerError, TaskState
+from geartrain import (
+    ConnectionLostError,
+    JobLostError,
+    NoServersError,
+    PacketTooLargeError,
+    ServerError,
+    TaskState,
+)
 from geartrain.client.engine import MAX_LOSSES
 from geartrain.client.group import Group
 from geartrain.client.link import DOWN, UP, Question
@@ -185,17 +192,17 @@ def test_a_task_that_every_connection_ends_with_is_given_up() -> None:
     assert bench.take_wanted() == []
 
 
-def test_a_job_whose_result_is_over_the_limit_is_done_but_once_more() -> None:
+def test_a_job_whose_result_is_over_the_limit_fails_at_once_and_alone() -> None:
     bench = Bench("a")
-    task = bench.submit()
-    for _ in range(2):
-        assert not task.done
-        bench.open()
-        bench.sent()
-        bench.reply(p.JOB_CREATED, b"H:1")
-        bench.receive(b"\0RES\0\0\0\x0d\xff\xff\xff\xff")
-    assert isinstance(task.failure, JobLostError)
+    task, other = bench.submit(), bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.JOB_CREATED, b"H:2")
+    bench.receive(b"\0RES\0\0\0\x0d\xff\xff\xff\xffH:1\0" + bytes(1000))
+    assert isinstance(task.failure, PacketTooLargeError)
     assert "4294967295 bytes" in str(task.failure)
+    assert not other.done
 
 
 def test_the_servers_last_words_are_part_of_the_reason() -> None:

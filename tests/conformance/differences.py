@@ -235,7 +235,7 @@ TABLE: Final = (
     ),
     Difference(
         C,
-        "A worker that is late and alone is the one that has the result; without it the job would run for ever.",
+        "The result of the only worker that has the job is taken, though it is late: the job ends.",
         "refuses it with JOB_NOT_FOUND, and hands the job out again",
         r"got ERROR\(b'JOB_NOT_FOUND'",
         ("a_late_result_is_taken_while_its_job_waits",),

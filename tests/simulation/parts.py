@@ -26,7 +26,7 @@ class Rules:
     """The policy of a function, as far as the simulation uses it."""
 
     max_attempts: int = 0
-    max_timeouts: int = 0
+    max_timeouts: int = 3
     retry: tuple[str, ...] = ()
     backoff: str = "none"
     first_delay: float = 0.0

@@ -11,6 +11,8 @@ from typing import Any, Final
 from ..units import parse_seconds
 
 _RATES: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MAX_TIMEOUTS: Final = 3
+"""Time-outs in a row of a job whose function says nothing else."""
 BACKOFFS: Final = ("none", "fixed", "linear", "exponential")
 
 
@@ -34,7 +36,7 @@ class Policy:
 
     def __init__(self) -> None:
         self.max_attempts = 0
-        self.max_timeouts = 0
+        self.max_timeouts = MAX_TIMEOUTS
         self.retry: list[str] = []
         self.backoff = "none"
         self.first_delay = 0.0
@@ -97,7 +99,6 @@ class Policy:
         found: dict[str, Any] = {}
         for key in (
             "max_attempts",
-            "max_timeouts",
             "retry",
             "timeout",
             "max_queue",
@@ -106,6 +107,8 @@ class Policy:
         ):
             if value := getattr(self, key):
                 found[key] = value
+        if self.max_timeouts != MAX_TIMEOUTS:
+            found["max_timeouts"] = self.max_timeouts
         if self.rate:
             found["rate"] = f"{_plain(self.rate)}/s"
         if self.backoff != "none":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..broker.limits import Limits as BrokerLimits
+from ..broker.policy import MAX_TIMEOUTS
 from ..wire.address import Address, parse_address
 from ..wire.packets import DEFAULT_PORT
 from ..wire.parser import MAX_PACKET
@@ -127,7 +128,8 @@ class ServerOptions:
     access: str = _option("", "The file that says who may do what; empty: everybody may do everything.")
     job_retries: int = _option(0, "Attempts of a job that loses its workers, if its function sets none.")
     job_timeouts: int = _option(
-        3, "Time-outs in a row after which a job is given up, if its function sets no attempts; 0: never."
+        MAX_TIMEOUTS,
+        "Time-outs in a row after which a job is given up, if its function sets no attempts; 0: never.",
     )
     round_robin: bool = _option(False, "A function that a worker was served from comes last next time.")
     worker_wakeup: int = _option(1, "Sleeping workers that are woken for one job; 0: all.")
