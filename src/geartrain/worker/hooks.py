@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 import structlog
 
+from .forks import ending_children
 from .job import Job
+from .signals import ENDS_WORKER
 
 Hook: TypeAlias = Callable[[], object]
 """Called without arguments; a coroutine function will do too."""
@@ -40,7 +42,8 @@ class Hooks:
             if self._loops == 0:
                 for hook in self.start:
                     if not inspect.iscoroutinefunction(hook):
-                        hook()
+                        with ending_children():
+                            hook()
             self._loops += 1
 
     def stopped(self, at_once: bool) -> None:
@@ -51,8 +54,11 @@ class Hooks:
                 for hook in reversed(self.stop):
                     if not inspect.iscoroutinefunction(hook):
                         try:
-                            hook()
-                        except Exception:
+                            with ending_children():
+                                hook()
+                        except ENDS_WORKER:
+                            raise
+                        except BaseException:
                             _log.exception("an on_stop hook failed")
 
     # On an event loop that runs coroutines: those that are coroutine functions
@@ -61,15 +67,19 @@ class Hooks:
         """The event loop is there."""
         for hook in self.start:
             if inspect.iscoroutinefunction(hook):
-                await hook()
+                with ending_children():
+                    await hook()
 
     async def stopped_loop(self) -> None:
         """It has no more jobs."""
         for hook in reversed(self.stop):
             if inspect.iscoroutinefunction(hook):
                 try:
-                    await hook()
-                except Exception:
+                    with ending_children():
+                        await hook()
+                except ENDS_WORKER:
+                    raise
+                except BaseException:
                     _log.exception("an on_stop hook failed")
 
     # Around a job
@@ -87,7 +97,9 @@ class Hooks:
         for after in reversed(self.after):
             try:
                 after(job)
-            except Exception:
+            except ENDS_WORKER:
+                raise
+            except BaseException:
                 _log.exception("an after_job hook failed", handle=job.handle)
 
     def failed(self, job: Job, error: BaseException) -> None:
@@ -95,5 +107,7 @@ class Hooks:
         for hook in self.error:
             try:
                 hook(job, error)
-            except Exception:
+            except ENDS_WORKER:
+                raise
+            except BaseException:
                 _log.exception("an on_error hook failed", handle=job.handle)

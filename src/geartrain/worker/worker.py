@@ -14,6 +14,7 @@ import structlog
 
 from ..tls import reached_with
 from ..wire.address import parse_address
+from . import forks
 from .coroutines import CoroutineLoop
 from .functions import Function, Functions, Table
 from .hooks import ErrorHook, Hook, Hooks, JobHook
@@ -257,8 +258,8 @@ class Worker:
     def run(self, max_jobs: int | None = None) -> int:
         """Do jobs until told to stop; returns how many were done.
 
-        Called in the main thread it stops on SIGTERM and SIGINT: at the first signal when the job in hand is
-        done, at the second at once, with `SystemExit`; the server then gives the job to another worker. In
+        Called in the main thread it stops on SIGTERM, SIGINT and SIGHUP: at the first signal when the job in
+        hand is done, at a second one at once, with `SystemExit` (SIGHUP is never the second one); the server then gives the job to another worker. In
         any thread `stop` stops it. It may run in several threads at once: each has its own connections.
 
         Args:
@@ -381,6 +382,7 @@ class Worker:
         keep_off_stdout()
         # In this order: whoever stops the worker now either finds the loop or has left word.
         self._loops.append(loop)
+        forks.hold(loop)
         if self._stopped:
             loop.stop()
 
@@ -405,12 +407,16 @@ class Worker:
         except BaseException:
             self._part_from(loop)
             loop.close(at_once=True)
+            forks.release(loop)
             raise
 
     def _end(self, loop: Loop, at_once: bool = False) -> None:
         self._part_from(loop)
-        loop.close(at_once)
-        self._hooks.stopped(at_once)
+        try:
+            loop.close(at_once)
+            self._hooks.stopped(at_once)
+        finally:
+            forks.release(loop)
 
     async def _run_async(self, loop: CoroutineLoop) -> int:
         at_once = True
@@ -426,6 +432,7 @@ class Worker:
                 self._hooks.stopped(at_once)
         finally:
             self._part_from(loop)
+            forks.release(loop)
 
     def _part_from(self, loop: Loop | CoroutineLoop) -> None:
         self._loops.remove(loop)
