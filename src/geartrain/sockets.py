@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 from .tls import secure
@@ -76,3 +78,15 @@ def acknowledge(connection: socket.socket) -> None:
     if option is not None and connection.family != socket.AF_UNIX:
         with contextlib.suppress(OSError, ValueError):  # it is closed
             connection.setsockopt(socket.IPPROTO_TCP, option, 1)
+
+
+def give_up(descriptors: Iterable[int]) -> None:
+    """Replace descriptors by the null device in this process.
+
+    The numbers stay taken, so whichever object still closes one closes no other file.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.dup2(null, descriptor, inheritable=False)
+    os.close(null)

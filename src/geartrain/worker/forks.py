@@ -9,6 +9,8 @@ child:
 - signals have the handlers again that they had before the worker ran;
 - a process that was forked by a job ends when its worker does, however the worker ends.
 
+The worker reaps the children that a handler has left behind unreaped.
+
 A program that is to outlive the worker is started with `subprocess` in a session of its own.
 """
 
@@ -17,7 +19,9 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import select
 import signal
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -25,10 +29,16 @@ from typing import Final, Never, Protocol
 
 import structlog
 
-from .job import current
+from ..sockets import give_up
+from .job import Job, current
 
 FORKED: Final = "this process was forked from the worker's"
 """Reason of `JobLostError` in a forked process."""
+
+REAP_EVERY: Final = 0.1
+"""Seconds between two looks at children that no handler waits for any more."""
+_BIRTH: Final = struct.Struct("@iN")
+"""A child's process id, and the identity of the job that forked it."""
 
 generation = 0
 """Forks between this process and the first one: a handler that sees it change has become a child."""
@@ -59,6 +69,57 @@ class _Lifeline:
         os.close(self._writer)
 
 
+class _Reaper:
+    """Reaps children of handlers that have returned; until then they are the handlers' own to wait for."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        # Jobs that have forked and still run, by their identities, which are the same in the child.
+        self._forking: set[int] = set()
+        threading.Thread(target=self._run, name="geartrain reaps", daemon=True).start()
+
+    def begin(self, job: Job) -> None:
+        """In the parent: a job has forked."""
+        self._forking.add(id(job))
+
+    def ended(self, job: Job) -> None:
+        """Take a job's children over."""
+        self._forking.discard(id(job))
+
+    def announce(self, job: Job | None) -> None:
+        """In the child: tell the parent which process this is."""
+        if job is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._writer, _BIRTH.pack(os.getpid(), id(job)))
+        os.close(self._writer)
+        os.close(self._reader)
+
+    def _run(self) -> None:
+        children: dict[int, int] = {}
+        births = select.poll()
+        births.register(self._reader, select.POLLIN)
+        while True:
+            if births.poll(REAP_EVERY * 1000 if children else None):
+                children.update(_BIRTH.iter_unpack(os.read(self._reader, 64 * _BIRTH.size)))
+            for pid, job in list(children.items()):
+                if job not in self._forking and _is_reaped(pid):
+                    del children[pid]
+
+
+def _is_reaped(pid: int) -> bool:
+    # A process of multiprocessing keeps its exit code for whoever still has it.
+    for process in tuple(getattr(sys.modules.get("multiprocessing.process"), "_children", ())):
+        if process.pid == pid:
+            process.join(0)
+            return process.exitcode is not None
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+_reaper: _Reaper | None = None
 _holders: list[Holder] = []
 _lifeline: _Lifeline | None = None
 # The read end of the lifeline of the process that forked this one.
@@ -70,7 +131,7 @@ _is_workers_process = False
 
 
 def own_process() -> None:
-    """Declare that this process is the worker's alone: each process that it forks from now on ends with it."""
+    """Declare that this process is the worker's alone: its forked children all end with it."""
     global _is_workers_process
     _is_workers_process = True
 
@@ -146,7 +207,7 @@ def _exit_code(error: SystemExit) -> int:
         return 0
     if isinstance(error.code, int):
         return error.code & 0xFF
-    print(error.code, file=sys.stderr)
+    sys.stderr.write(f"{error.code}\n")
     return 1
 
 
@@ -158,22 +219,13 @@ def _exit(code: int) -> Never:
     os._exit(code)
 
 
-def give_up(descriptors: Iterable[int]) -> None:
-    """Replace descriptors by the null device in this process.
-
-    The numbers stay taken, so whichever object still closes one closes no other file.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in descriptors:
-        if descriptor >= 0:
-            os.dup2(null, descriptor, inheritable=False)
-    os.close(null)
-
-
 def _after_fork() -> None:
     """Make a forked process a stranger to its parent's connections."""
-    global generation, _lifeline, _inherited, _lock
+    global generation, _lifeline, _inherited, _lock, _reaper
     generation += 1
+    if _reaper is not None:
+        _reaper.announce(current.get())
+        _reaper = None
     _lock = threading.Lock()
     holders = _holders[:]
     _holders.clear()
@@ -204,4 +256,21 @@ def _end_with_worker(lifeline: int) -> None:
     os._exit(1)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _before_fork() -> None:
+    """Have a job's child reaped once the job has ended."""
+    global _reaper
+    job = current.get()
+    if job is not None:
+        with _lock:
+            if _reaper is None:
+                _reaper = _Reaper()
+        _reaper.begin(job)
+
+
+def job_ended(job: Job) -> None:
+    """Note the end of a job, so that the children that it left are reaped."""
+    if _reaper is not None:
+        _reaper.ended(job)
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -156,8 +156,8 @@ class Link(asyncio.Protocol):
         self.is_parents = True
         if self.transport is _NOT_OPEN:
             return -1
-        descriptor: int = self.transport.get_extra_info("socket").fileno()
-        return descriptor
+        connected = self.transport.get_extra_info("socket")
+        return -1 if connected is None else int(connected.fileno())
 
     async def hang_up(self) -> None:
         """Close when the server has read all that was written, or stops reading."""

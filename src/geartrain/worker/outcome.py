@@ -73,6 +73,7 @@ def outcome_of(
             forks.end()
     finally:
         current.reset(before)
+        forks.job_ended(job)
     return outcome
 
 
@@ -104,6 +105,7 @@ async def outcome_of_coroutine(
         hooks.end(job, ended_with)
     if forks.generation != generation:
         forks.end()
+    forks.job_ended(job)
     return outcome
 
 

@@ -54,7 +54,7 @@ def _pass_over(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, the first signal calls `stop`, and one more that is no SIGHUP raises `StopAtOnce`.
+    """While the block runs, the first signal calls `stop`; one more, but a SIGHUP, raises `StopAtOnce`.
 
     Does nothing in other threads than the main one, which alone receives signals. A signal that the process
     was started to ignore stays ignored, as a shell asks for in the background.

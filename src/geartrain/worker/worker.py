@@ -59,6 +59,10 @@ class Worker:
       languages expect it; only where it is empty, or the key of a KeyError, the type is told with it.
     - `JobException` raised in a handler tells the client exactly its `data`.
     - A result of another type ends the job as an exception that names the type.
+    - Only KeyboardInterrupt ends the worker; with SystemExit and any other BaseException the job fails.
+
+    A process that a handler forks has no connection to the job servers: `job.data` and the like raise
+    `JobLostError` in it, and the handler's return or exception ends it. It ends when the worker does.
 
     The worker is connected to all its servers at the same time and takes turns between those that have jobs.
     One that cannot be reached is tried again, after pauses that grow to 10 seconds, while the worker goes on
@@ -259,8 +263,9 @@ class Worker:
         """Do jobs until told to stop; returns how many were done.
 
         Called in the main thread it stops on SIGTERM, SIGINT and SIGHUP: at the first signal when the job in
-        hand is done, at a second one at once, with `SystemExit` (SIGHUP is never the second one); the server then gives the job to another worker. In
-        any thread `stop` stops it. It may run in several threads at once: each has its own connections.
+        hand is done, at a second one at once, with `SystemExit`; the server then gives the job to another
+        worker. A SIGHUP never counts as the second one. In any thread `stop` stops it. It may run in several
+        threads at once: each has its own connections.
 
         Args:
             max_jobs: stop after so many jobs. None: go on.
