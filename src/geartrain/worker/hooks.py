@@ -11,6 +11,7 @@ import structlog
 
 from .forks import ending_children
 from .job import Job
+from .raised import log_raised
 from .signals import ENDS_WORKER
 
 Hook: TypeAlias = Callable[[], object]
@@ -58,8 +59,8 @@ class Hooks:
                                 hook()
                         except ENDS_WORKER:
                             raise
-                        except BaseException:
-                            _log.exception("an on_stop hook failed")
+                        except BaseException as raised:
+                            log_raised(_log, "an on_stop hook failed", raised)
 
     # On an event loop that runs coroutines: those that are coroutine functions
 
@@ -79,8 +80,8 @@ class Hooks:
                         await hook()
                 except ENDS_WORKER:
                     raise
-                except BaseException:
-                    _log.exception("an on_stop hook failed")
+                except BaseException as raised:
+                    log_raised(_log, "an on_stop hook failed", raised)
 
     # Around a job
 
@@ -99,8 +100,8 @@ class Hooks:
                 after(job)
             except ENDS_WORKER:
                 raise
-            except BaseException:
-                _log.exception("an after_job hook failed", handle=job.handle)
+            except BaseException as raised:
+                log_raised(_log, "an after_job hook failed", raised, handle=job.handle)
 
     def failed(self, job: Job, error: BaseException) -> None:
         """A job has ended with an error."""
@@ -109,5 +110,5 @@ class Hooks:
                 hook(job, error)
             except ENDS_WORKER:
                 raise
-            except BaseException:
-                _log.exception("an on_error hook failed", handle=job.handle)
+            except BaseException as raised:
+                log_raised(_log, "an on_error hook failed", raised, handle=job.handle)

@@ -17,6 +17,7 @@ from . import forks
 from .functions import Function
 from .hooks import Hooks
 from .job import LARGEST_BODY, Job, current
+from .raised import log_raised
 from .signals import ENDS_WORKER
 
 _log = structlog.get_logger("geartrain.worker")
@@ -126,9 +127,9 @@ def _called_plainly(function: Function, job: Job) -> object:
     except BaseException as error:
         if forks.generation != generation:
             forks.end(error)
-        if isinstance(error, StopIteration):
-            # No future of asyncio takes one, and whoever waits for it would wait for ever.
-            raise RuntimeError("the handler raised StopIteration") from error
+        if isinstance(error, StopIteration | GeneratorExit):
+            # No future of asyncio takes a StopIteration; a GeneratorExit from one would close the task.
+            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
         raise
     if forks.generation != generation:
         forks.end()
@@ -146,6 +147,7 @@ class _Steps:
 
     def __await__(self) -> Generator[Any, Any, object]:
         generation = forks.generation
+        task = asyncio.current_task()
         coroutine = self._coroutine
         step: Callable[[], object] = partial(coroutine.send, None)
         while True:
@@ -167,13 +169,21 @@ class _Steps:
                 forks.end_suspended()
             try:
                 sent = yield suspended
-            except GeneratorExit:
-                coroutine.close()
-                raise
             except BaseException as error:
+                if isinstance(error, GeneratorExit) and not _is_stepped(task):
+                    coroutine.close()
+                    raise
                 step = partial(coroutine.throw, error)
             else:
                 step = partial(coroutine.send, sent)
+
+
+def _is_stepped(task: asyncio.Task[object] | None) -> bool:
+    """Return whether a task runs now; one that is being closed does not."""
+    try:
+        return task is not None and asyncio.current_task() is task
+    except RuntimeError:
+        return False
 
 
 async def _wait_for(awaitable: Awaitable[object]) -> object:
@@ -205,12 +215,7 @@ def exception_text(error: BaseException) -> bytes:
     >>> exception_text(KeyError("account")), exception_text(ValueError())
     (b"KeyError: 'account'", b'ValueError')
     """
-    try:
-        text = str(error)
-    except ENDS_WORKER:
-        raise
-    except BaseException:
-        text = ""
+    text = _message(error)
     name = type(error).__qualname__
     if not text:
         text = name
@@ -219,13 +224,23 @@ def exception_text(error: BaseException) -> bytes:
     return text.encode("utf-8", "backslashreplace")[:LARGEST_BODY]
 
 
+def _message(error: BaseException) -> str:
+    """Return an exception's message; an empty one if it raises when it is asked for it."""
+    try:
+        return str(error)
+    except ENDS_WORKER:
+        raise
+    except BaseException:
+        return ""
+
+
 def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
     names = {"function": function.name, "handle": job.handle}
     if isinstance(error, JobFailed):
-        _log.info("job failed", **names, reason=str(error))
+        _log.info("job failed", **names, reason=_message(error))
         return p.WORK_FAIL, None
     if isinstance(error, JobException):
-        _log.info("job ended with an exception", **names, reason=str(error))
+        _log.info("job ended with an exception", **names, reason=_message(error))
         return p.WORK_EXCEPTION, error.data[:LARGEST_BODY]
     if isinstance(error, JobLostError) and error.handle == job.handle:
         # Whoever runs the handler knows, and has nobody to tell.
@@ -236,7 +251,7 @@ def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
         _log.error("job went past its time limit", **names, limit=error.limit)
     else:
         error.__traceback__ = _beyond_this_file(error.__traceback__)
-        _log.error("job raised an exception", **names, exc_info=error)
+        log_raised(_log, "job raised an exception", error, **names)
     return p.WORK_EXCEPTION, exception_text(error)
 
 
