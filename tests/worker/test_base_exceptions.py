@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from geartrain import AsyncClient, Client, Job, JobException, Worker
 from geartrain.codecs import JSON
@@ -99,6 +101,15 @@ def worker_that_raises(error: BaseException, address: str = "127.0.0.1") -> Work
 
     worker.register("fine", lambda job: b"fine")
     return worker
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> Iterator[None]:
+    """A log as programs have it, whose tracebacks show no variables: those take a second each."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure([renderer], logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    yield
+    structlog.reset_defaults()
 
 
 def workload(function: str) -> bytes:
