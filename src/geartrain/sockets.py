@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 from .tls import secure
@@ -80,3 +82,15 @@ def acknowledge(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         except (OSError, ValueError):
             pass  # closed meanwhile
+
+
+def give_up(descriptors: Iterable[int]) -> None:
+    """Replace descriptors by the null device in this process.
+
+    The numbers stay taken, so whichever object still closes one closes no other file.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.dup2(null, descriptor, inheritable=False)
+    os.close(null)

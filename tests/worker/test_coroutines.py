@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import ssl
 import threading
@@ -26,6 +27,7 @@ from geartrain import (
 from geartrain.wire.address import Address
 from geartrain.worker import dial, link
 from geartrain.worker.coroutines import CoroutineLoop
+from geartrain.worker.signals import StopAtOnce
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS, geartrain
 from tests.server.running import RunningServer
@@ -161,19 +163,16 @@ def test_stopping_lets_the_jobs_in_hand_finish() -> None:
 
 
 def test_what_no_job_ends_with_ends_the_worker_and_gives_its_jobs_back() -> None:
-    class Odd(BaseException):
-        pass
-
     async def main(address: str) -> None:
         worker = Worker(address)
 
-        @worker.function("odd")
-        async def odd(job: Job) -> None:
-            raise Odd
+        @worker.function("interrupted")
+        def interrupted(job: Job) -> None:
+            raise StopAtOnce(signal.SIGTERM)
 
         async with AsyncClient(address) as client:
-            handle = await client.background("odd")
-            with pytest.raises(Odd):
+            handle = await client.background("interrupted")
+            with pytest.raises(StopAtOnce):
                 await asyncio.wait_for(worker.run_async(), TIMEOUT)
 
             async def is_waiting() -> bool:

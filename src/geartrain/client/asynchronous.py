@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import weakref
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
-from ..sockets import tune
+from ..sockets import give_up, tune
 from ..tls import context_of
 from .calls import Calls
 from .channel import reason_of
@@ -75,7 +77,8 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         async with AsyncClient("127.0.0.1:4730") as client:
             print(await client.run("reverse", b"hello"))
 
-    It belongs to the event loop in which it is first used, and to another one only when that was closed. What
+    It belongs to the event loop in which it is first used, and to another one only when that was closed. A
+    forked process begins with connections of its own, and what was not finished ends there. What
     happens in one turn of the loop is written at once, so thousands of calls may run side by side over one
     connection. A call that is cancelled is forgotten, and the others go on; the job itself can't be taken
     back.
@@ -142,6 +145,19 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
             self._engine.news.clear()
             self._prepare()
         self._loop = loop
+
+    def _forked(self) -> None:
+        """In a forked process: the event loop and the connections are the parent's."""
+        if self._loop is None:
+            return
+        transports = [channel.transport for channel in self._channels if channel.transport is not None]
+        sockets = [transport.get_extra_info("socket") for transport in transports]
+        give_up(socket.fileno() for socket in sockets if socket is not None)
+        self._engine.forget("the process was forked", self._now())
+        self._engine.news.clear()
+        # A transport that is dropped would close its descriptor, whose number may be another file's by then.
+        _of_parents.extend(transports)
+        self._prepare()
 
     async def _changed(self, step: Wait) -> None:
         loop = asyncio.get_running_loop()
@@ -270,6 +286,7 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     # What the calls that do not wait need
 
     def _prepare(self) -> None:
+        _clients.add(self)
         self._loop = None
         self._channels = set()
         self._closed = None
@@ -288,6 +305,18 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
     def _look(self) -> None:
         """Nothing: what has come is taken in by the loop."""
+
+
+_clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
+_of_parents: list[asyncio.Transport] = []
+
+
+def _after_fork() -> None:
+    for client in list(_clients):
+        client._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -15,6 +15,7 @@ from ..interruptible import interruptibly
 from ..lookout import MAY_LOOK, look
 from ..wire.codec import request_head
 from .engine import Assignment, Engine
+from .forks import FORKED
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
@@ -207,6 +208,12 @@ class Connection:
             deadline = time.monotonic() + ANSWER_TIMEOUT
 
     # The end
+
+    def forked(self) -> None:
+        """In a forked process: write and read nothing any more; the connection is the parent's."""
+        self.lost = FORKED
+        # Another thread of the parent may have held it.
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close at once."""

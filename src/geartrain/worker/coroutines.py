@@ -82,6 +82,10 @@ class CoroutineLoop:
             except RuntimeError:
                 pass  # the loop is closed: nobody needs to know any more
 
+    def forked(self) -> list[int]:
+        """In a forked process: give up all connections; return their descriptors."""
+        return [link.forked() for link in self._links]
+
     # On its event loop
 
     async def run(self) -> int:

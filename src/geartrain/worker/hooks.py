@@ -9,7 +9,10 @@ from typing import TypeAlias
 
 import structlog
 
+from .forks import ending_children
 from .job import Job
+from .raised import log_raised
+from .signals import ENDS_WORKER
 
 Hook: TypeAlias = Callable[[], object]
 """Called without arguments; a coroutine function will do too."""
@@ -40,7 +43,8 @@ class Hooks:
             if self._loops == 0:
                 for hook in self.start:
                     if not inspect.iscoroutinefunction(hook):
-                        hook()
+                        with ending_children():
+                            hook()
             self._loops += 1
 
     def stopped(self, at_once: bool) -> None:
@@ -51,9 +55,12 @@ class Hooks:
                 for hook in reversed(self.stop):
                     if not inspect.iscoroutinefunction(hook):
                         try:
-                            hook()
-                        except Exception:
-                            _log.exception("an on_stop hook failed")
+                            with ending_children():
+                                hook()
+                        except ENDS_WORKER:
+                            raise
+                        except BaseException as raised:
+                            log_raised(_log, "an on_stop hook failed", raised)
 
     # On an event loop that runs coroutines: those that are coroutine functions
 
@@ -61,16 +68,20 @@ class Hooks:
         """The event loop is there."""
         for hook in self.start:
             if inspect.iscoroutinefunction(hook):
-                await hook()
+                with ending_children():
+                    await hook()
 
     async def stopped_loop(self) -> None:
         """It has no more jobs."""
         for hook in reversed(self.stop):
             if inspect.iscoroutinefunction(hook):
                 try:
-                    await hook()
-                except Exception:
-                    _log.exception("an on_stop hook failed")
+                    with ending_children():
+                        await hook()
+                except ENDS_WORKER:
+                    raise
+                except BaseException as raised:
+                    log_raised(_log, "an on_stop hook failed", raised)
 
     # Around a job
 
@@ -87,13 +98,17 @@ class Hooks:
         for after in reversed(self.after):
             try:
                 after(job)
-            except Exception:
-                _log.exception("an after_job hook failed", handle=job.handle)
+            except ENDS_WORKER:
+                raise
+            except BaseException as raised:
+                log_raised(_log, "an after_job hook failed", raised, handle=job.handle)
 
     def failed(self, job: Job, error: BaseException) -> None:
         """A job has ended with an error."""
         for hook in self.error:
             try:
                 hook(job, error)
-            except Exception:
-                _log.exception("an on_error hook failed", handle=job.handle)
+            except ENDS_WORKER:
+                raise
+            except BaseException as raised:
+                log_raised(_log, "an on_error hook failed", raised, handle=job.handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import ClassVar, Final, Protocol
 
 from ..wire import packets as p
@@ -127,3 +128,7 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.handle} {self.function}, {len(self.workload)} bytes>"
+
+
+current: Final[ContextVar[Job | None]] = ContextVar("geartrain_job", default=None)
+"""The job in hand of this thread or coroutine."""

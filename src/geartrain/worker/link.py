@@ -16,6 +16,7 @@ from ..wire.codec import request_head
 from ..wire.text import text_of
 from .connection import ANSWER_TIMEOUT, FAREWELL_TIMEOUT
 from .engine import AWAKE, GRABBING, PROBE, Assignment, Engine
+from .forks import FORKED
 from .functions import Function
 from .job import Sink
 from .servers import PROBE_INTERVAL
@@ -50,6 +51,8 @@ class Link(asyncio.Protocol):
         self.table = table
         """The functions that the server was told of."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.is_parents = False
+        """Whether this process was forked from the one that the connection belongs to."""
         self.attempts: dict[bytes, Attempt] = {}
         """The jobs in hand by their handles: of each the newest attempt."""
         self.loop = asyncio.get_running_loop()
@@ -148,6 +151,14 @@ class Link(asyncio.Protocol):
             if self.transport is not _NOT_OPEN:
                 self.transport.abort()
 
+    def forked(self) -> int:
+        """In a forked process: write nothing any more; return the parent's descriptor, or -1."""
+        self.is_parents = True
+        if self.transport is _NOT_OPEN:
+            return -1
+        connected = self.transport.get_extra_info("socket")
+        return -1 if connected is None else int(connected.fileno())
+
     async def hang_up(self) -> None:
         """Close when the server has read all that was written, or stops reading."""
         if not self._is_open:
@@ -244,6 +255,8 @@ class Attempt(Sink):
 
     def _check_connection(self) -> None:
         link = self.link
+        if link.is_parents:
+            raise JobLostError(FORKED, text_of(self._handle))
         if link.lost.done():
             raise JobLostError(f"{link.engine.server}: {link.lost.result()}", text_of(self._handle))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict
@@ -24,7 +25,22 @@ def keep_off_stdout() -> None:
     Its own default is standard output, which is the program's.
     """
     if not structlog.is_configured():
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, _STANDARD_ERROR)))
+
+
+class _StandardError:
+    """Standard error as a log may use it: a terminal that closed or a full disk ends no worker."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+_STANDARD_ERROR = _StandardError()
 
 
 def add_job(_: object, __: str, event: EventDict) -> EventDict:

@@ -63,6 +63,10 @@ class Loop:
         """Something has changed: look at it, if asleep."""
         self._servers.wake()
 
+    def forked(self) -> list[int]:
+        """In a forked process: give up all connections; return their descriptors."""
+        return self._servers.forked()
+
     # From its own
 
     def start(self) -> None:

@@ -205,6 +205,16 @@ class Servers:
         except ConnectionLostError as error:
             self.lost(server, error.reason)
 
+    def forked(self) -> list[int]:
+        """In a forked process: give up all connections; return the descriptors that are the parent's."""
+        descriptors = [self._waker.fileno(), self._wakes.fileno()]
+        for server in self._servers:
+            connection = server.connection
+            if connection is not None:
+                descriptors.append(connection.fileno())
+                connection.forked()
+        return descriptors
+
     # What a loop does with them
 
     def announce(self) -> None:

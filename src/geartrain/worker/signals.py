@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT while a worker runs: the first lets the job in hand finish, the second does not."""
+"""Signals while a worker runs: the first lets the job in hand finish, a second one does not.
+
+SIGTERM and SIGINT count each time. SIGHUP counts as the first one only: a terminal that closes may send it
+twice, once by the system and once by the shell.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from typing import Final
 
 import structlog
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+from .forks import restoring_signals
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 SAID_WITHIN: Final = 1.0
 """Seconds that the log has to take the line about the signal, when there is nothing else left to do."""
@@ -28,6 +34,10 @@ class StopAtOnce(BaseException):
         self.number = number
 
 
+ENDS_WORKER: Final = (KeyboardInterrupt, StopAtOnce)
+"""Exceptions in a handler that end the worker; with any other one the job fails and the worker goes on."""
+
+
 def _say_so(number: int, unsaid: _thread.LockType) -> None:
     try:
         _log.info(
@@ -38,9 +48,13 @@ def _say_so(number: int, unsaid: _thread.LockType) -> None:
         unsaid.release()
 
 
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Do nothing; unlike a signal that is ignored, programs that are executed do not inherit this."""
+
+
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, the first signal calls `stop` and the second raises `StopAtOnce` in the block.
+    """While the block runs, the first signal calls `stop`; one more, but a SIGHUP, raises `StopAtOnce`.
 
     Does nothing in other threads than the main one, which alone receives signals. A signal that the process
     was started to ignore stays ignored, as a shell asks for in the background.
@@ -54,6 +68,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     def receive(number: int, _: FrameType | None) -> None:
         nonlocal came
         if came:
+            if number == signal.SIGHUP:
+                return
             raise StopAtOnce(number)
         came = True
         stop()
@@ -65,8 +81,17 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     ours = [number for number in _SIGNALS if previous[number] is not signal.SIG_IGN]
     for number in ours:
         signal.signal(number, receive)
+
+    def restore(is_jobs: bool) -> None:
+        """In a forked process: it stops by itself, not its worker."""
+        for number in ours:
+            # A Ctrl-C reaches it, too, and lets it finish as it lets the job.
+            kept = is_jobs and number == signal.SIGINT
+            signal.signal(number, _pass_over if kept else previous[number])
+
     try:
-        yield
+        with restoring_signals(restore):
+            yield
     finally:
         for number in ours:
             signal.signal(number, previous[number])

@@ -15,6 +15,7 @@ import structlog
 from ..environment import default_servers
 from ..tls import reached_with
 from ..wire.address import parse_address
+from . import forks
 from .coroutines import CoroutineLoop
 from .functions import Function, Functions, Table
 from .hooks import ErrorHook, Hook, Hooks, JobHook
@@ -59,6 +60,10 @@ class Worker:
       languages expect it; only where it is empty, or the key of a KeyError, the type is told with it.
     - `JobException` raised in a handler tells the client exactly its `data`.
     - A result of another type ends the job as an exception that names the type.
+    - Only KeyboardInterrupt ends the worker; with SystemExit and any other BaseException the job fails.
+
+    A process that a handler forks has no connection to the job servers: `job.data` and the like raise
+    `JobLostError` in it, and the handler's return or exception ends it. It ends when the worker does.
 
     The worker is connected to all its servers at the same time and takes turns between those that have jobs.
     One that cannot be reached is tried again, after pauses that grow to 10 seconds, while the worker goes on
@@ -259,9 +264,10 @@ class Worker:
     def run(self, max_jobs: int | None = None) -> int:
         """Do jobs until told to stop; returns how many were done.
 
-        Called in the main thread it stops on SIGTERM and SIGINT: at the first signal when the job in hand is
-        done, at the second at once, with `SystemExit`; the server then gives the job to another worker. In
-        any thread `stop` stops it. It may run in several threads at once: each has its own connections.
+        Called in the main thread it stops on SIGTERM, SIGINT and SIGHUP: at the first signal when the job in
+        hand is done, at a second one at once, with `SystemExit`; the server then gives the job to another
+        worker. A SIGHUP never counts as the second one. In any thread `stop` stops it. It may run in several
+        threads at once: each has its own connections.
 
         Args:
             max_jobs: stop after so many jobs. None: go on.
@@ -383,6 +389,7 @@ class Worker:
         keep_off_stdout()
         # In this order: whoever stops the worker now either finds the loop or has left word.
         self._loops.append(loop)
+        forks.hold(loop)
         if self._stopped:
             loop.stop()
 
@@ -407,12 +414,16 @@ class Worker:
         except BaseException:
             self._part_from(loop)
             loop.close(at_once=True)
+            forks.release(loop)
             raise
 
     def _end(self, loop: Loop, at_once: bool = False) -> None:
         self._part_from(loop)
-        loop.close(at_once)
-        self._hooks.stopped(at_once)
+        try:
+            loop.close(at_once)
+            self._hooks.stopped(at_once)
+        finally:
+            forks.release(loop)
 
     async def _run_async(self, loop: CoroutineLoop) -> int:
         at_once = True
@@ -428,6 +439,7 @@ class Worker:
                 self._hooks.stopped(at_once)
         finally:
             self._part_from(loop)
+            forks.release(loop)
 
     def _part_from(self, loop: Loop | CoroutineLoop) -> None:
         self._loops.remove(loop)

@@ -35,7 +35,7 @@ import structlog
 
 from ...errors import TimeLimitError
 from ...wire import packets as p
-from .. import outcome
+from .. import forks, outcome
 from ..coroutines import CoroutineLoop
 from ..functions import Part
 from ..job import Job
@@ -126,6 +126,7 @@ class WorkerProcess:
         It does not return, and ends the process, if there are threads that can't be ended otherwise.
         """
         worker, options = self._worker, self._options
+        forks.own_process()
         worker._hooks.after.insert(0, self._recycling.job_ended)
         worker._watch = Watch(self._overdue, self._deadman)
         loops: list[Loop | CoroutineLoop]
