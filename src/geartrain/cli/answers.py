@@ -142,9 +142,10 @@ class Answers:
             if empty or (self._apart and not self._new_line):
                 self._write(answer, b"\n")
             if failure is not None and not (self.lost and isinstance(failure, NoServersError)):
-                kind = "exception: " if isinstance(failure, JobException) else ""
                 text = str(failure).removeprefix(f"{task.function}: ")
-                self._complain(f"{answer.name}: {kind}{_lines(text.encode())}")
+                if isinstance(failure, JobException):
+                    text = f"exception: {text}" if text else "an exception without a text"
+                self._complain(f"{answer.name}: {_lines(text.encode())}")
         if isinstance(failure, NoServersError | ConnectionLostError):
             self.lost = True
         sys.stdout.flush()
