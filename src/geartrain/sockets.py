@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from typing import Final
 
@@ -14,6 +15,8 @@ from .wire.address import Address
 KEEPALIVE_IDLE: Final = 30
 KEEPALIVE_INTERVAL: Final = 10
 KEEPALIVE_PROBES: Final = 3
+
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", select.POLLIN)
 
 
 def connect(address: Address, timeout: float) -> socket.socket:
@@ -64,6 +67,16 @@ def tune(
         option = getattr(socket, name, None)
         if option is not None and value > 0:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Whether the peer of a connection has ended it; what is written then is lost without an error.
+
+    Where the system can't tell (it has no POLLRDHUP), bytes to read count as well: read them, and ask again.
+    """
+    poll = select.poll()
+    poll.register(descriptor, _HUNG_UP)
+    return bool(poll.poll(0))
 
 
 def acknowledge(connection: socket.socket) -> None:

@@ -168,6 +168,8 @@ class Answers(Life, ABC):
     def _answered(self, link: Link, type: int, body: bytes) -> None:
         question = self._next_awaited(link, type)
         assert isinstance(question, Question)
+        if type == p.OPTION_RES:
+            link.options_unanswered = 0
         if not question.done:
             question.result = body
             question.done = True

@@ -20,13 +20,16 @@ UP: Final = 2
 class Question(Owed):
     """Something asked that is no job: a status, an echo, an option."""
 
-    __slots__ = ("body", "result", "type")
+    __slots__ = ("_losses", "_since", "body", "result", "type")
 
     def __init__(self, type: int, body: bytes, answer: int) -> None:
         super().__init__(answer)
         self.type = type
         self.body = body
         self.result = b""
+        # As of a task. A question of the engine's own ends with its connection; it came after no attempt.
+        self._losses = 0
+        self._since = -1
 
 
 class Shared:
@@ -74,6 +77,7 @@ class Link:
         "queue",
         "reason",
         "state",
+        "unsent",
         "welcomed",
     )
 
@@ -94,13 +98,15 @@ class Link:
         self.queue: deque[TaskRecord | Question] = deque()
         self.awaited: deque[TaskRecord | Question] = deque()
         self.jobs: dict[bytes, TaskRecord | Shared] = {}
+        # Bytes at the end of what was made ready for the socket, which it has not taken.
+        self.unsent = 0
         self.parser = Parser(p.RESPONSE)
         # When it last showed a sign of life while one was waited for; when it was asked for one.
         self.heard_at = 0.0
         self.probed_at: float | None = None
         # Whether the server takes no new jobs, since it is about to end.
         self.is_leaving = False
-        # Whether this connection has answered anything yet, and how many in a row ended over an option.
+        # Whether this connection has answered anything yet, and how many ended over an option.
         self.welcomed = False
         self.options_unanswered = 0
 

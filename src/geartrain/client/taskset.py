@@ -29,6 +29,8 @@ class BaseTaskSet(Generic[X]):
         self._shell: Any = client._shell
         self._group = Group()
         self._new: deque[Task] = deque()
+        # Tasks without a server, of which a `wait` has told.
+        self._told: set[Task] = set()
         self.tasks: list[Task] = []
         """All tasks that were added, in this order."""
 
@@ -71,7 +73,8 @@ class BaseTaskSet(Generic[X]):
             one failed, timed out or has not ended; its `state` and `failure` say which and why.
 
         Raises:
-            NoServersError: a task was given up since no job server could be reached.
+            NoServersError: a task was given up since no job server could be reached. Of each such task one
+                `wait` tells like this; for a later one it is a failure like any other.
             ClosedError: the client was closed before all tasks were given to it. Those that were not stay
                 new, and another `wait` tries again to submit them.
         """
@@ -84,10 +87,12 @@ class BaseTaskSet(Generic[X]):
             if bar is not None:
                 bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks), last=True)
                 bar.clear()
-        failures = [task.failure for task in self.tasks if task.failure is not None]
-        for failure in failures:
-            if isinstance(failure, NoServersError):
-                raise failure
+        lost = [task for task in self.tasks if isinstance(task.failure, NoServersError)]
+        new = [task for task in lost if task not in self._told]
+        self._told.update(new)
+        for task in new:
+            assert task.failure is not None
+            raise task.failure
         return all(task.state is SUCCEEDED or task.state is CREATED for task in self.tasks)
 
     def _ended(self, deadline: float | None, bar: Bar | None) -> Steps[bool]:
