@@ -42,8 +42,12 @@ def test_a_failed_job_is_submitted_again_when_asked(stage: JobServer) -> None:
 
 def test_a_job_that_takes_too_long_is_exit_code_5(stage: JobServer) -> None:
     done = run("submit", "nobody_does_this", "--timeout", "0.2", server=stage)
-    assert (done.code, done.out) == (5, "")
-    assert "0.2 s" in done.err
+    why = "no worker of 'nobody_does_this' is connected; 1 job waits"
+    assert done == (5, "", f"geartrain: nobody_does_this: no result within 0.2 s: {why}\n")
+    done = run("submit", "nobody_does_this", "--timeout", "0.2", "--json", server=stage)
+    told = json.loads(done.out)
+    assert (told["workers"], told["waiting"]) == (0, 1)
+    assert told["failure"].endswith(why)
 
 
 def test_no_server_is_exit_code_3() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..client.progress import Bar
-from ..errors import ConnectionLostError, JobException, NoServersError
+from ..errors import ConnectionLostError, JobException, NoServersError, WaitTimeoutError
 from .exits import ExitCode, code_of, complain
 from .output import on_terminal, printable, show_json
 
@@ -186,6 +186,8 @@ def _described(answer: Answer) -> dict[str, object]:
         shown |= _field("exception", task.failure.data)
     elif task.failure is not None:
         shown["failure"] = str(task.failure)
+    if isinstance(task.failure, WaitTimeoutError) and task.failure.workers is not None:
+        shown |= {"workers": task.failure.workers, "waiting": task.failure.waiting}
     return shown
 
 

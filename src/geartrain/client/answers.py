@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
 from ..errors import GeartrainError, JobException, JobFailed, ProtocolError, ServerError
 from ..wire import packets as p
+from .inquiry import Inquiry
 from .life import Life
 from .link import Link, Question, Shared
 from .numbers import number
@@ -19,7 +20,7 @@ SHUTDOWN: Final = "SHUTDOWN"
 _ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})
 
 
-class Answers(Life, ABC):
+class Answers(Life):
     """The part of the engine that reads.
 
     JOB_CREATED, ERROR and the answers to questions come in the order in which they were asked for; all else
@@ -64,9 +65,18 @@ class Answers(Life, ABC):
                 self._refused(link, body, now)
             elif type in _ANSWERS:
                 self._answered(link, type, body)
+            elif type == p.TEXT:
+                self._told(link, body, now)
             # Whatever else there is, a client has no use for.
 
     def _next_awaited(self, link: Link, type: int) -> TaskRecord | Question:
+        if link.awaited and link.awaited[0]._answer == type:
+            return link.awaited[0]
+        while link.awaited and isinstance(link.awaited[0], Inquiry):
+            # This server knows no text.
+            link.awaited.popleft().done = True
+            if link.inquiries is not None:
+                link.inquiries.unanswered()
         if not link.awaited or link.awaited[0]._answer != type:
             raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
         return link.awaited[0]
@@ -164,6 +174,14 @@ class Answers(Life, ABC):
         ):
             self._fail(item, error, now)
         link.awaited.popleft()
+
+    def _told(self, link: Link, line: bytes, now: float) -> None:
+        inquiry = link.awaited[0] if link.awaited else None
+        if isinstance(inquiry, Inquiry) and inquiry.take(line):
+            inquiry.done = True
+            if link.inquiries is not None:
+                link.inquiries.answered(inquiry, now)
+            link.awaited.popleft()
 
     def _answered(self, link: Link, type: int, body: bytes) -> None:
         question = self._next_awaited(link, type)

@@ -14,6 +14,7 @@ from ..errors import ClosedError, ConnectionLostError, GeartrainError, NoServers
 from ..tls import reached_with
 from ..wire.address import parse_address
 from .engine import Engine
+from .inquiry import ASK_BEFORE
 from .link import Link, Question
 from .numbers import require_seconds
 from .record import TaskRecord
@@ -132,7 +133,7 @@ class BaseClient(ABC, Generic[F]):
         try:
             while task.state is WAITING:
                 if self._passed(deadline):
-                    raise WaitTimeoutError(f"{task.function}: not sent in time")
+                    raise self._engine.timed_out(f"{task.function}: not sent in time", task, self._now())
                 yield Wait(task, deadline, sending=True)
         except BaseException:
             self._engine.abandon(task, self._now())
@@ -172,8 +173,24 @@ class BaseClient(ABC, Generic[F]):
     def _wait(self, watched: Task | Question, deadline: float | None, what: str) -> Steps[None]:
         """Wait for a change; WaitTimeoutError after the deadline."""
         if self._passed(deadline):
+            if isinstance(watched, Task):
+                raise self._engine.timed_out(f"{what} in time", watched, self._now())
             raise WaitTimeoutError(f"{what} in time")
+        if isinstance(watched, Task):
+            deadline = self._before(deadline, [watched])
         yield Wait(watched, deadline)
+
+    def _before(self, deadline: float | None, tasks: Iterable[TaskRecord]) -> float | None:
+        """When to look next: a moment before a deadline the servers are asked why these tasks are late."""
+        if deadline is None:
+            return None
+        now = self._now()
+        if now < deadline - ASK_BEFORE:
+            return deadline - ASK_BEFORE
+        if now < deadline:
+            for task in tasks:
+                self._engine.inquire(task, now)
+        return deadline
 
     def _submit_all(self, new: deque[Task]) -> None:
         """Submit tasks. Each is taken out once it was submitted: nothing is forgotten if that raises."""

@@ -22,12 +22,14 @@ from ..errors import (
     JobLostError,
     NoServersError,
     ProtocolError,
+    WaitTimeoutError,
 )
 from ..wire import packets as p
 from ..wire.address import Address
 from ..wire.codec import request
 from ..wire.parser import Parser
 from .answers import Answers
+from .inquiry import Inquiries
 from .link import CONNECTING, DOWN, UP, Link, Question, Shared
 from .record import TaskRecord, packet_of
 from .routing import Router
@@ -123,6 +125,31 @@ class Engine(Answers):
         question._since = self._attempts
         self._enqueue(link, question, now)
 
+    def inquire(self, task: TaskRecord, now: float) -> None:
+        """Ask a task's server why it takes so long, for `timed_out`."""
+        link = task._link
+        if link is None or link.state != UP or task._pinned is not None or task.done:
+            return
+        if link.inquiries is None:
+            link.inquiries = Inquiries()
+        inquiry = link.inquiries.new(self._name_of(task), now)
+        if inquiry is not None:
+            self._enqueue(link, inquiry, now)
+
+    def timed_out(self, message: str, task: TaskRecord, now: float) -> WaitTimeoutError:
+        """The error for those who waited for a task in vain, with what its server has told."""
+        link = task._link
+        if task.state is WAITING and link is not None and link.state == CONNECTING:
+            message += f": there is no connection to {link.name} yet"
+        inquiries = None if link is None or link.state != UP else link.inquiries
+        found = None if inquiries is None else inquiries.find(self._name_of(task), now)
+        if found is None:
+            return WaitTimeoutError(message, function=task.function)
+        return WaitTimeoutError(message, function=task.function, workers=found.workers, waiting=found.waiting)
+
+    def _name_of(self, task: TaskRecord) -> bytes:
+        return self._prefix + task.function.encode("utf-8", "surrogateescape")
+
     def abandon(self, task: TaskRecord, now: float) -> None:
         """Nobody waits for that task any more."""
         if not task.done:
@@ -164,6 +191,7 @@ class Engine(Answers):
         link.welcomed = False
         link.is_leaving = False
         link.unsent = 0
+        link.inquiries = None
         if link.options_unanswered < OPTION_ATTEMPTS:
             for option in reversed(self.options):
                 link.queue.appendleft(Question(p.OPTION_REQ, option, p.OPTION_RES))
@@ -367,7 +395,7 @@ class Engine(Answers):
         if isinstance(item, TaskRecord):
             # Pinned tasks are for the server's own functions, which have no prefix.
             return packet_of(item, b"" if item._pinned else self._prefix)
-        return request(item.type, item.body)
+        return request(item.type, item.body) if item.type else item.body
 
     def _drop(self, link: Link, reason: str, now: float, losses: int = 1) -> None:
         self.unwanted.append(link)

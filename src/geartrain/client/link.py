@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..wire import packets as p
 from ..wire.address import Address
 from ..wire.parser import Parser
 from .record import TaskRecord
 from .watched import Owed
+
+if TYPE_CHECKING:
+    from .inquiry import Inquiries
 
 # The states of a link.
 DOWN: Final = 0
@@ -68,6 +71,7 @@ class Link:
         "failed",
         "failures",
         "heard_at",
+        "inquiries",
         "is_leaving",
         "jobs",
         "name",
@@ -101,6 +105,8 @@ class Link:
         # Bytes at the end of what was made ready for the socket, which it has not taken.
         self.unsent = 0
         self.parser = Parser(p.RESPONSE)
+        # Why its jobs take so long, as far as this connection was asked for that.
+        self.inquiries: Inquiries | None = None
         # When it last showed a sign of life while one was waited for; when it was asked for one.
         self.heard_at = 0.0
         self.probed_at: float | None = None

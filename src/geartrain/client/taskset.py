@@ -95,7 +95,7 @@ class BaseTaskSet(Generic[X]):
             raise task.failure
         return all(task.state is SUCCEEDED or task.state is CREATED for task in self.tasks)
 
-    def _ended(self, deadline: float | None, bar: Bar | None) -> Steps[bool]:
+    def _ended(self, deadline: float | None, bar: Bar | None, asks_why: bool = False) -> Steps[bool]:
         client, group = self._client, self._group
         looked = False
         while True:
@@ -110,12 +110,16 @@ class BaseTaskSet(Generic[X]):
             if looked and client._passed(deadline):
                 return False
             looked = True
+            until = deadline
+            if asks_why:
+                functions = {task.function: task for task in self.tasks if not task.done}
+                until = client._before(deadline, functions.values())
             if bar is None:
-                yield Wait(group, deadline)
+                yield Wait(group, until)
             else:
                 bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks))
                 redraw = client._now() + REDRAW_AFTER
-                yield Wait(group, redraw if deadline is None else min(deadline, redraw))
+                yield Wait(group, redraw if until is None else min(until, redraw))
 
 
 @plain_methods
