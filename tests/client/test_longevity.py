@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import threading
+import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +15,8 @@ import pytest
 from geartrain import Admin, AsyncAdmin, AsyncClient, Client, Executor, NoServersError, Task, WaitTimeoutError
 from geartrain.server import ServerOptions
 from tests.harness.processes import free_port, wait_until
+from tests.harness.rawwire import Packet
+from tests.harness.servers import JobServer, gearmand_c, gearmand_perl, geartrain
 from tests.server.running import RunningServer
 
 from .shells import both_shells, client_of, task_set_of
@@ -204,15 +206,15 @@ def test_several_threads_call_at_once_after_a_restart(place: Place, call: Call) 
 
 
 def test_a_thread_that_waits_does_not_keep_others_from_a_new_connection(place: Place) -> None:
-    with Client(place.address) as client:
-        held = threading.Thread(target=client.run, args=("hold", b"x"))
-        held.start()
+    with Client(place.address) as client, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(client.run, "hold", b"x")
         wait_until(place.worker.held.is_set, "the job runs")
         place.restart()
         place.worker.release.set()
         assert client.background("echo", b"y", timeout=TIMEOUT)
-        held.join(TIMEOUT)
-        assert not held.is_alive()
+        # It has asked for a connection when there was no server, or a moment later.
+        error = held.exception(TIMEOUT)
+        assert error is None or isinstance(error, NoServersError)
 
 
 def test_an_event_loop_that_did_not_run_between_two_calls_sends_nothing_to_a_server_that_is_gone(
@@ -312,3 +314,51 @@ def test_an_async_admin_outlives_its_server_and_its_event_loop(place: Place) -> 
         asyncio.run(commands())
     asyncio.run(admin.close())
     gc.collect()
+
+
+@both_shells
+def test_a_server_that_leaves_is_followed_by_the_one_at_its_address(shell: str) -> None:
+    async def scenario(old: JobServer) -> None:
+        async with client_of(shell, old.address) as client:
+            await client.background("f", b"1", timeout=TIMEOUT)
+            with old.connect() as other:
+                # A job that runs keeps the old one.
+                other.can_do("f")
+                job = other.grab()
+                other.send_text("shutdown graceful")
+                assert other.recv_line() == b"OK\r\n"
+                with geartrain(port=old.port) as new:
+                    assert await client.background("g", b"2", timeout=TIMEOUT)
+                    with Admin(new.address) as admin:
+                        assert [line.function for line in admin.status()] == ["g"]
+                    other.send(Packet.WORK_COMPLETE, job.handle, b"")
+                    other.expect_closed()
+                    assert old.process.wait() == 0
+
+    with geartrain() as old:
+        asyncio.run(scenario(old))
+
+
+@both_shells
+@pytest.mark.parametrize("kind", [geartrain, gearmand_c, gearmand_perl])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_cut_off_by_the_end_of_a_server_leaves_nothing_behind(
+    shell: str, kind: Any, number: signal.Signals
+) -> None:
+    port = free_port()
+
+    async def scenario() -> None:
+        async with client_of(shell, f"127.0.0.1:{port}") as client:
+            for _ in range(3):
+                with kind(port=port) as server:
+                    assert await client.background("f", b"x", timeout=TIMEOUT)
+                    # Most of it is still here when its time is over.
+                    with pytest.raises(WaitTimeoutError):
+                        await client.run("nothere", bytes(20_000_000), timeout=0.01)
+                    server.process.signal(number)
+                    server.process.wait()
+                with kind(port=port):
+                    assert await client.background("f", b"x", timeout=TIMEOUT)
+                    assert await client.echo(b"x", timeout=TIMEOUT) == b"x"
+
+    asyncio.run(scenario())

@@ -285,19 +285,50 @@ def test_what_a_leaving_server_refuses_goes_to_another(background: bool, by_uniq
     assert bench.take_wanted() == []
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_what_a_leaving_server_refuses_goes_to_the_one_that_takes_its_place(background: bool) -> None:
+    bench = Bench("a")
+    tasks = [bench.submit(background=background) for _ in range(3)]
+    bench.open()
+    bench.sent()
+    for _ in tasks:
+        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+    (old,) = bench.take_unwanted()
+    assert bench.open() is old
+    assert len(bench.sent()) == 3
+    for task in tasks:
+        bench.reply(p.JOB_CREATED, b"H:1")
+        assert task.handle == "H:1"
+
+
 def test_without_another_server_a_refusal_to_take_new_jobs_is_told() -> None:
     for servers in (["a"], ["a", "b"]):
         bench = Bench(*servers)
         task = bench.submit()
         bench.open()
-        bench.sent()
-        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
-        if len(servers) == 2:
-            bench.refuse()
+        for connect in [bench.open] if len(servers) == 1 else [bench.refuse, bench.open]:
             bench.sent()
             bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+            connect()
+        bench.sent()
+        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
         assert isinstance(task.failure, ServerError)
         assert task.failure.code == "SHUTDOWN"
+
+
+def test_a_leaving_server_keeps_its_connection_while_jobs_of_ours_run() -> None:
+    bench = Bench("a")
+    first = bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    second = bench.submit()
+    bench.sent()
+    bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+    assert isinstance(second.failure, ServerError)
+    bench.reply(p.WORK_COMPLETE, b"H:1", b"x")
+    assert first.result == b"x"
+    assert bench.take_unwanted() == []
 
 
 def test_a_question_on_a_connection_that_is_lost_is_asked_again_on_one_other() -> None:

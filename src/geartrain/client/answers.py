@@ -169,6 +169,8 @@ class Answers(Life):
             link.reason = str(error)
             return
         item = link.awaited[0]
+        if error.code == SHUTDOWN:
+            link.reason = str(error)
         if not item.done and not (
             error.code == SHUTDOWN and isinstance(item, TaskRecord) and self._place_elsewhere(link, item, now)
         ):

@@ -245,6 +245,8 @@ class Engine(Answers):
                 self._act(link, error.packets, now)
                 raise
             self._act(link, packets, now)
+            if link.is_leaving and link.queue and not link.awaited and isinstance(link.queue[0], TaskRecord):
+                self._drop(link, link.reason, now)
         except ProtocolError as error:
             self.router.fails(link, now)
             # A result over the limit comes again each time that its job is done, so do it but once more.
@@ -327,9 +329,18 @@ class Engine(Answers):
 
     def _place_elsewhere(self, link: Link, task: TaskRecord, now: float) -> bool:
         link.is_leaving = True
-        if task._pinned is not None or self.router.choose(task, task._since, now) in (None, link):
+        other = None if task._pinned is not None else self.router.choose(task, task._since, now)
+        if other is None:
             return False
-        self._place(task, now)
+        if other is not link:
+            self._place(task, now)
+            return True
+        # A new connection may reach the server that takes its place. Jobs that run keep this one.
+        if link.jobs or task._losses:
+            return False
+        task._losses += 1
+        task.state = WAITING
+        self._enqueue(link, task, now)
         return True
 
     def _enqueue(self, link: Link, item: TaskRecord | Question, now: float) -> None:
