@@ -362,3 +362,19 @@ def test_what_was_cut_off_by_the_end_of_a_server_leaves_nothing_behind(
                     assert await client.echo(b"x", timeout=TIMEOUT) == b"x"
 
     asyncio.run(scenario())
+
+
+@both_shells
+def test_a_handle_is_looked_for_on_a_server_that_was_gone_for_long(place: Place, shell: str) -> None:
+    async def scenario(first: str) -> None:
+        async with client_of(shell, [first, place.address]) as client:
+            place.stop()
+            for _ in range(6):
+                assert not (await client.status("H:1", timeout=TIMEOUT)).known
+            place.start()
+            with Client(place.address) as other:
+                handle = other.background("nothere")
+            assert (await client.status(handle, timeout=TIMEOUT)).known
+
+    with RunningServer() as first:
+        asyncio.run(scenario(first.address))

@@ -154,8 +154,10 @@ class BaseClient(ABC, Generic[F]):
         answer: bytes | None = None
         reasons: dict[str, str] = {}
         for link in router.in_order(self._now()):
-            if answer is not None and (is_enough(answer) or router.avoids(link, self._now())):
+            if answer is not None and is_enough(answer):
                 break
+            if answer is not None and router.skips(link, self._now()):
+                continue
             question = Question(*ask)
             self._engine.ask(link, question, self._now())
             while not question.done:

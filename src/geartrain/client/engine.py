@@ -261,6 +261,7 @@ class Engine(Answers):
         """
         if link.state == DOWN:
             return
+        link.is_slow_to_fail = False
         first = link.awaited[0] if link.awaited else None
         if blamed and link.state == UP and isinstance(first, Question) and first.type == p.OPTION_REQ:
             # A server that is alive and yet ends the connection can't bear the option.
@@ -297,12 +298,14 @@ class Engine(Answers):
                 continue
             if link.state == CONNECTING:
                 self._drop(link, f"no connection within {self._connect_timeout:g} s", now)
+                link.is_slow_to_fail = True
             elif link.probed_at is None:
                 link.probed_at = now
                 link.queue.appendleft(Question(p.ECHO_REQ, PROBE, p.ECHO_RES))
             else:
                 self.router.fails(link, now)
                 self._drop(link, f"no sign of life for {now - link.heard_at:.0f} s", now)
+                link.is_slow_to_fail = True
 
     @property
     def next_time(self) -> float | None:

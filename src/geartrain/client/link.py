@@ -73,6 +73,7 @@ class Link:
         "heard_at",
         "inquiries",
         "is_leaving",
+        "is_slow_to_fail",
         "jobs",
         "name",
         "options_unanswered",
@@ -98,6 +99,8 @@ class Link:
         self.reason = ""
         self.failures = 0
         self.avoid_until = 0.0
+        # Whether it did not answer at all, so that to ask it again takes its time.
+        self.is_slow_to_fail = False
         # What is to be sent; what was sent and is not answered, in order; the jobs that run, by handle.
         self.queue: deque[TaskRecord | Question] = deque()
         self.awaited: deque[TaskRecord | Question] = deque()
