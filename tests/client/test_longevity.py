@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -290,6 +291,28 @@ def test_an_admin_outlives_its_server(place: Place) -> None:
             admin.version()
         place.start()
         assert admin.version()
+
+
+def test_a_child_process_has_an_admin_and_an_executor_of_its_own(place: Place) -> None:
+    with Admin(place.address, timeout=TIMEOUT) as admin, Executor(place.address) as pool:
+        echo = pool.function("echo")
+        assert admin.version()
+        assert echo.submit(b"x").result(TIMEOUT) == b"x"
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            # Nothing of the test may go on in the child.
+            try:
+                answers = [admin.version().encode(), echo.submit(b"y").result(TIMEOUT)]
+                os.write(write, b" ".join(answers))
+            finally:
+                os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        assert os.read(read, 100).endswith(b" y")
+        os.close(read)
+        assert admin.version()
+        assert echo.submit(b"z").result(TIMEOUT) == b"z"
 
 
 def test_threads_may_share_an_admin(place: Place) -> None:
