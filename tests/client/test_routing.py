@@ -326,6 +326,12 @@ def test_a_leaving_server_keeps_its_connection_while_jobs_of_ours_run() -> None:
     bench.sent()
     bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
     assert isinstance(second.failure, ServerError)
+    third = bench.submit()
+    bench.reply(p.WORK_STATUS, b"H:1", b"1", b"2")
+    assert bench.take_unwanted() == []
+    bench.sent()
+    bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+    assert isinstance(third.failure, ServerError)
     bench.reply(p.WORK_COMPLETE, b"H:1", b"x")
     assert first.result == b"x"
     assert bench.take_unwanted() == []

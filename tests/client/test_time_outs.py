@@ -202,6 +202,25 @@ def test_a_server_that_refuses_the_question_is_not_asked_again(answer: bytes) ->
     assert task.result == b"x"
 
 
+def test_a_function_that_the_server_does_not_know_keeps_no_other_from_being_asked_for() -> None:
+    bench = Bench()
+    first, second = bench.submit("f", timeout=2.0), bench.submit("g", timeout=3.0)
+    bench.open()
+    bench.sent()
+    for _ in range(2):
+        bench.reply(p.JOB_CREATED, b"H:1")
+    bench.wait(1.95)
+    bench.sent()
+    bench.receive(b".\n")
+    bench.wait(0.05)
+    assert told(timed_out(first)) == (None, None)
+    bench.wait(0.95)
+    assert bench.sent() == [(p.TEXT, [b"status g"])]
+    bench.receive(b"g\t1\t0\t0\n.\n")
+    bench.wait(0.05)
+    assert told(timed_out(second)) == (0, 1)
+
+
 def test_a_server_that_passes_the_question_over_stays_in_use() -> None:
     bench = Bench()
     bench.submit("f", timeout=2.0)

@@ -263,7 +263,8 @@ def perform(
 def _timed_out(client: BaseClient[Any], late: list[Task]) -> WaitTimeoutError:
     """The error for tasks that are not done: it tells of a function without a worker, if there is one."""
     message = "not done in time; what was submitted may go on"
-    errors = [client._engine.timed_out(message, task, client._now()) for task in late]
+    functions = {task.function: task for task in late}
+    errors = [client._engine.timed_out(message, task, client._now()) for task in functions.values()]
     telling = [error for error in errors if error.workers is not None]
     without = [error for error in telling if not error.workers]
     return next(iter(without or telling or errors), WaitTimeoutError(message))

@@ -245,7 +245,7 @@ class Engine(Answers):
                 self._act(link, error.packets, now)
                 raise
             self._act(link, packets, now)
-            if link.is_leaving and link.queue and not link.awaited and isinstance(link.queue[0], TaskRecord):
+            if link.is_leaving and link.queue and not (link.awaited or link.jobs):
                 self._drop(link, link.reason, now)
         except ProtocolError as error:
             self.router.fails(link, now)

@@ -6,6 +6,7 @@ connection. A Geartrain server answers with that function alone, all others with
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ..wire import packets as p
@@ -22,6 +23,8 @@ MAX_INQUIRIES: Final = 64
 """The same for a server that answers with one line. One that sends lists is asked one question at a time."""
 LINES_PER_SECOND: Final = 1000
 """Lines of answers that are asked for on average: the list of a server with many functions is long."""
+MAX_NAMES: Final = 1024
+"""Functions that are asked for within a second."""
 LONGEST_NAME: Final = 1024
 """Bytes of a function's name that a line holds for sure."""
 
@@ -33,20 +36,24 @@ class Inquiry(Question):
         name: the function as the server knows it, with its prefix.
     """
 
-    __slots__ = ("asked_at", "lines", "name", "waiting", "workers")
+    __slots__ = ("asked_at", "is_refused", "lines", "name", "waiting", "workers")
 
     def __init__(self, name: bytes, now: float) -> None:
         super().__init__(p.TEXT, b"status %b\n" % name, p.TEXT)
         self.name = name
         self.asked_at = now
         self.lines = 0
+        self.is_refused = False
         # Unknown until the server tells.
         self.workers = -1
         self.waiting = -1
 
     def take(self, line: bytes) -> bool:
         """Take a line of the answer; whether it was the last."""
-        if line == END or (not self.lines and line.startswith(b"ERR ")):
+        if line == END:
+            return True
+        if not self.lines and line.startswith(b"ERR "):
+            self.is_refused = True
             return True
         self.lines += 1
         name, *numbers = line.rsplit(b"\t", 3)
@@ -62,22 +69,29 @@ class Inquiries:
 
     def __init__(self) -> None:
         self._by_name: dict[bytes, Inquiry] = {}
-        self._not_before = 0.0
+        self._outstanding = 0
         self._room = FIRST_INQUIRIES
+        self._not_before = 0.0
+        self._tidied_at = 0.0
 
     def new(self, name: bytes, now: float) -> Inquiry | None:
         """A question to send; None if there is an answer, one is on its way, or it would cost too much."""
-        if now < self._not_before or len(name) > LONGEST_NAME or name != name.strip() or b"\n" in name:
+        if now < self._not_before or self._outstanding >= self._room:
             return None
-        self._by_name = {
-            name: inquiry
-            for name, inquiry in self._by_name.items()
-            if not inquiry.done or inquiry.asked_at > now - FRESH
-        }
-        outstanding = len([inquiry for inquiry in self._by_name.values() if not inquiry.done])
-        if name in self._by_name or outstanding >= self._room:
+        if now >= self._tidied_at + FRESH:
+            self._tidied_at = now
+            self._by_name = {
+                name: inquiry
+                for name, inquiry in self._by_name.items()
+                if not inquiry.done or inquiry.asked_at > now - FRESH
+            }
+        known = self._by_name.get(name)
+        if known is not None and (not known.done or known.asked_at > now - FRESH):
+            return None
+        if len(self._by_name) >= MAX_NAMES or not _fits_a_line(name):
             return None
         inquiry = self._by_name[name] = Inquiry(name, now)
+        self._outstanding += 1
         return inquiry
 
     def find(self, name: bytes, now: float) -> Inquiry | None:
@@ -89,10 +103,15 @@ class Inquiries:
 
     def answered(self, inquiry: Inquiry, now: float) -> None:
         """The answer is complete."""
-        self._room = MAX_INQUIRIES if inquiry.lines == 1 else 1
-        # A refusal has no line: it would be the same the next time.
-        self._not_before = now + inquiry.lines / LINES_PER_SECOND if inquiry.lines else now + 3600.0
+        self._outstanding -= 1
+        self._room = MAX_INQUIRIES if inquiry.lines <= 1 else 1
+        # What is refused once is refused the next time.
+        self._not_before = math.inf if inquiry.is_refused else now + inquiry.lines / LINES_PER_SECOND
 
     def unanswered(self) -> None:
         """The server passes such questions over."""
-        self._not_before = float("inf")
+        self._not_before = math.inf
+
+
+def _fits_a_line(name: bytes) -> bool:
+    return len(name) <= LONGEST_NAME and name == name.strip() and b"\n" not in name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import NoServersError
@@ -112,14 +113,18 @@ class BaseTaskSet(Generic[X]):
             looked = True
             until = deadline
             if asks_why:
-                functions = {task.function: task for task in self.tasks if not task.done}
-                until = client._before(deadline, functions.values())
+                until = client._before(deadline, self._late())
             if bar is None:
                 yield Wait(group, until)
             else:
                 bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks))
                 redraw = client._now() + REDRAW_AFTER
                 yield Wait(group, redraw if until is None else min(until, redraw))
+
+    def _late(self) -> Iterator[Task]:
+        """A task of each function of which one has not ended."""
+        functions = {task.function: task for task in self.tasks if not task.done}
+        yield from functions.values()
 
 
 @plain_methods
