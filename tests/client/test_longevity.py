@@ -9,11 +9,23 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from geartrain import Admin, AsyncAdmin, AsyncClient, Client, Executor, NoServersError, Task, WaitTimeoutError
+from geartrain import (
+    Admin,
+    AsyncAdmin,
+    AsyncClient,
+    Client,
+    Executor,
+    NoServersError,
+    Task,
+    WaitTimeoutError,
+    tls_context,
+)
 from geartrain.server import ServerOptions
 from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet
@@ -58,14 +70,14 @@ def place() -> Iterator[Place]:
 
 # Each of these leaves something behind in the client, in the socket, or in both.
 
-History = Callable[[Place, Any], Awaitable[None]]
+History = Callable[[Any, Any], Awaitable[None]]
 
 
 async def nothing(place: Place, client: Any) -> None:
     assert await client.run("echo", b"x", timeout=TIMEOUT) == b"x"
 
 
-async def time_outs(place: Place, client: Any) -> None:
+async def time_outs(place: Place | None, client: Any) -> None:
     for _ in range(3):
         with pytest.raises(WaitTimeoutError):
             await client.run("nothere", timeout=SHORT)
@@ -97,6 +109,10 @@ async def no_server(place: Place, client: Any) -> None:
         with pytest.raises(NoServersError):
             await client.status("H:1", timeout=TIMEOUT)
     place.start()
+
+
+async def nothing_in_the_background(place: Place | None, client: Any) -> None:
+    assert await client.background("nothere", timeout=TIMEOUT)
 
 
 HISTORIES: list[History] = [nothing, time_outs, a_late_result, cancelled_futures, no_server]
@@ -401,3 +417,47 @@ def test_a_handle_is_looked_for_on_a_server_that_was_gone_for_long(place: Place,
 
     with RunningServer() as first:
         asyncio.run(scenario(first.address))
+
+
+@both_shells
+@pytest.mark.parametrize("history", [nothing_in_the_background, time_outs], ids=["nothing", "time-outs"])
+def test_a_new_connection_is_encrypted_like_the_first(tmp_path: Path, shell: str, history: History) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    options = f"--tls-certificate={tmp_path / 'server.pem'}"
+    context = tls_context(str(tmp_path / "ca.pem"))
+    port = free_port()
+    calls = [background, status, echo, option, result]
+
+    async def scenario() -> None:
+        async with (
+            client_of(shell, f"127.0.0.1:{port}", tls=context) as client,
+            AsyncAdmin(f"127.0.0.1:{port}", tls=context, timeout=TIMEOUT) as async_admin,
+        ):
+            for call in calls:
+                # Each call is the first after a restart.
+                with geartrain(options, port=port) as server:
+                    await call(client)
+                    await history(None, client)
+                    assert admin.version()
+                    assert await async_admin.version()
+                    # Told to stop, it would wait for its idle peers to say goodbye.
+                    server.process.kill()
+
+    with Admin(f"127.0.0.1:{port}", tls=context, timeout=TIMEOUT) as admin:
+        asyncio.run(scenario())
+
+
+@both_shells
+def test_a_new_connection_goes_through_a_unix_socket_like_the_first(tmp_path: Path, shell: str) -> None:
+    path = f"unix:{tmp_path}/socket"
+
+    async def scenario() -> None:
+        async with client_of(shell, path) as client:
+            for call in (background, status, echo, option, result):
+                with geartrain("--listen", path):
+                    await call(client)
+                    await time_outs(None, client)
+
+    asyncio.run(scenario())
