@@ -23,6 +23,8 @@ MAX_INQUIRIES: Final = 64
 """The same for a server that answers with one line. One that sends lists is asked one question at a time."""
 LINES_PER_SECOND: Final = 1000
 """Lines of answers that are asked for on average: the list of a server with many functions is long."""
+MAX_WORDS: Final = 2
+"""Words of a name that a question holds, as a prefix and a name. For more the whole list is asked for."""
 MAX_NAMES: Final = 1024
 """Functions that are asked for within a second."""
 LONGEST_NAME: Final = 1024
@@ -39,7 +41,7 @@ class Inquiry(Question):
     __slots__ = ("asked_at", "is_refused", "lines", "name", "waiting", "workers")
 
     def __init__(self, name: bytes, now: float) -> None:
-        super().__init__(p.TEXT, b"status %b\n" % name, p.TEXT)
+        super().__init__(p.TEXT, _line_for(name), p.TEXT)
         self.name = name
         self.asked_at = now
         self.lines = 0
@@ -111,6 +113,11 @@ class Inquiries:
     def unanswered(self) -> None:
         """The server passes such questions over."""
         self._not_before = math.inf
+
+
+def _line_for(name: bytes) -> bytes:
+    # gearmand ends the connection over a line of more words, though it takes no notice of them.
+    return b"status %b\n" % name if len(name.split()) <= MAX_WORDS else b"status\n"
 
 
 def _fits_a_line(name: bytes) -> bool:
