@@ -27,6 +27,7 @@ HOT = (
     "client/channel.py",
     "client/engine.py",
     "client/group.py",
+    "client/inquiry.py",
     "client/life.py",
     "client/link.py",
     "client/record.py",

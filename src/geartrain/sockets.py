@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterable
 from typing import Final
@@ -15,6 +16,8 @@ from .wire.address import Address
 KEEPALIVE_IDLE: Final = 30
 KEEPALIVE_INTERVAL: Final = 10
 KEEPALIVE_PROBES: Final = 3
+
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", select.POLLIN)
 
 
 def connect(address: Address, timeout: float) -> socket.socket:
@@ -65,6 +68,16 @@ def tune(
         option = getattr(socket, name, None)
         if option is not None and value > 0:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Return whether the peer of a connection has closed it; later writes are lost without an error.
+
+    Where the system has no POLLRDHUP, unread bytes count as well: read them, and ask again.
+    """
+    poll = select.poll()
+    poll.register(descriptor, _HUNG_UP)
+    return bool(poll.poll(0))
 
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)

@@ -43,7 +43,23 @@ def test_a_failed_job_is_submitted_again_when_asked(stage: JobServer) -> None:
 def test_a_job_that_takes_too_long_is_exit_code_5(stage: JobServer) -> None:
     done = run("submit", "nobody_does_this", "--timeout", "0.2", server=stage)
     assert (done.code, done.out) == (5, "")
-    assert "0.2 s" in done.err
+    assert "no result within 0.2 s" in done.err
+
+
+def test_a_job_that_takes_too_long_tells_of_its_workers(stage: JobServer) -> None:
+    why = "no worker of 'nobody_does_this' is connected; 1 job waits"
+    command = ("submit", "nobody_does_this", "--timeout", "0.5")
+
+    def is_told() -> bool:
+        done = run(*command, server=stage)
+        return done == (5, "", f"geartrain: nobody_does_this: no result within 0.5 s: {why}\n")
+
+    def is_told_in_json() -> bool:
+        told = json.loads(run(*command, "--json", server=stage).out)
+        return (told.get("workers"), told.get("waiting")) == (0, 1) and told["failure"].endswith(why)
+
+    wait_until(is_told, "the server told in time")
+    wait_until(is_told_in_json, "the server told in time")
 
 
 def test_no_server_is_exit_code_3() -> None:

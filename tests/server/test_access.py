@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from geartrain import Admin, Client, ServerError, Worker, tls_context
+from geartrain import Admin, Client, ServerError, WaitTimeoutError, Worker, tls_context
 from geartrain.errors import ConfigError
 from geartrain.server.access import Access, Identity
 from tests.harness.processes import wait_until
@@ -103,6 +103,35 @@ def test_who_may_watch_sees_the_lists(server: JobServer) -> None:
         peer.submit("geartrain.report")
         peer.expect(Packet.WORK_COMPLETE)
         denied(peer, Packet.SUBMIT_JOB, "geartrain.function.set", "", '{"function": "f"}')
+
+
+def test_who_may_submit_to_a_function_may_know_why_its_jobs_wait(tmp_path: Path) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text('[[rule]]\nsubmit = ["resize", "mail.*"]\n')
+    with geartrain(f"--access={path}") as server, server.connect() as peer:
+        handle = peer.submit("resize", "picture")
+        for line in ("status resize", "STATUS  resize", "status resize\r"):
+            peer.send_text(line)
+            assert peer.recv_lines() == [b"resize\t1\t0\t0"]
+        peer.send_text("status mail.never")
+        assert peer.recv_lines() == []
+        for line in (
+            "status",
+            "status other",
+            "status resize other",
+            "prioritystatus resize",
+            "workers resize",
+        ):
+            assert ask(peer, line) == b"ERR ACCESS_DENIED You+may+not+do+that\r\n"
+        assert peer.status(handle).known == b"1"
+        with Client(server.address) as client:
+
+            def is_told() -> bool:
+                with pytest.raises(WaitTimeoutError) as raised:
+                    client.run("resize", timeout=0.3)
+                return raised.value.workers == 0
+
+            wait_until(is_told, "the server told in time")
 
 
 def test_a_token_opens_the_functions_of_its_rule(server: JobServer) -> None:

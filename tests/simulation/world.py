@@ -285,7 +285,7 @@ class World(Stage):
         """Lift every rule, let everything end and everybody go; nothing may be left."""
         self._count("drains")
         for name in FUNCTIONS:
-            self._rule(Rules(), name)
+            self._rule(Rules(max_timeouts=0), name)
             self._look()
         self._commit()
         for handle in list(self._model.dead):

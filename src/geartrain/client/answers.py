@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
 from ..errors import GeartrainError, JobException, JobFailed, PacketTooLargeError, ProtocolError, ServerError
 from ..wire import packets as p
 from ..wire.codec import leading_int
 from ..wire.parser import Oversized, read_oversized
+from .inquiry import Inquiry
 from .life import Life
 from .link import Link, Question, Shared
 from .record import TaskRecord
@@ -20,7 +21,7 @@ SHUTDOWN: Final = "SHUTDOWN"
 _ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})
 
 
-class Answers(Life, ABC):
+class Answers(Life):
     """The part of the engine that reads.
 
     JOB_CREATED, ERROR and the answers to questions come in the order in which they were asked for; all else
@@ -67,9 +68,18 @@ class Answers(Life, ABC):
                 self._answered(link, type, body)
             elif type == p.OVERSIZED:
                 self._oversized(link, read_oversized(body), now)
+            elif type == p.TEXT:
+                self._told(link, body, now)
             # Whatever else there is, a client has no use for.
 
     def _next_awaited(self, link: Link, type: int) -> TaskRecord | Question:
+        if link.awaited and link.awaited[0]._answer == type:
+            return link.awaited[0]
+        while link.awaited and isinstance(link.awaited[0], Inquiry):
+            # This server knows no text.
+            link.awaited.popleft().done = True
+            if link.inquiries is not None:
+                link.inquiries.unanswered()
         if not link.awaited or link.awaited[0]._answer != type:
             raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
         return link.awaited[0]
@@ -169,15 +179,27 @@ class Answers(Life, ABC):
             link.reason = str(error)
             return
         item = link.awaited[0]
+        if error.code == SHUTDOWN:
+            link.reason = str(error)
         if not item.done and not (
             error.code == SHUTDOWN and isinstance(item, TaskRecord) and self._place_elsewhere(link, item, now)
         ):
             self._fail(item, error, now)
         link.awaited.popleft()
 
+    def _told(self, link: Link, line: bytes, now: float) -> None:
+        inquiry = link.awaited[0] if link.awaited else None
+        if isinstance(inquiry, Inquiry) and inquiry.take(line):
+            inquiry.done = True
+            if link.inquiries is not None:
+                link.inquiries.answered(inquiry, now)
+            link.awaited.popleft()
+
     def _answered(self, link: Link, type: int, body: bytes) -> None:
         question = self._next_awaited(link, type)
         assert isinstance(question, Question)
+        if type == p.OPTION_RES:
+            link.options_unanswered = 0
         if not question.done:
             question.result = body
             question.done = True

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
-from ..sockets import give_up, tune
+from ..sockets import give_up, has_hung_up, tune
 from ..tls import context_of
 from .calls import Calls
 from .channel import reason_of
@@ -23,6 +23,7 @@ from .task import Task
 
 T = TypeVar("T")
 
+CLOSED: Final = "the server closed the connection"
 WRITE_AHEAD: Final = 256 * 1024
 """Bytes that may wait for a server's socket before no more are made ready for it."""
 
@@ -44,7 +45,9 @@ class Channel(asyncio.Protocol):
             self.transport.abort()
             return
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD)
-        tune(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        self._descriptor: int = connection.fileno()
+        tune(connection)
         self._client._engine.connected(self.link, self._client._now())
         self._client._settle()
 
@@ -53,6 +56,27 @@ class Channel(asyncio.Protocol):
         if self.link.channel is self:
             self._client._engine.received(self.link, data, self._client._now())
             self._client._settle()
+
+    def eof_received(self) -> None:
+        """The server has ended the connection. What it has not been sent is for another."""
+        if self.link.channel is self and self.transport is not None:
+            if self.transport.get_extra_info("sslcontext") is None:
+                self.link.unsent = self.transport.get_write_buffer_size()
+            self.transport.abort()
+            self._client._lost(self, CLOSED)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing can be sent any more; the loop is about to tell."""
+        assert self.transport is not None
+        return self.transport.is_closing() or has_hung_up(self._descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        assert self.transport is not None
+        self.transport.write(data)
+        if self.transport.is_closing() and self.transport.get_extra_info("sslcontext") is None:
+            self.link.unsent = len(data)
 
     def pause_writing(self) -> None:
         """The server takes no more for now."""
@@ -66,7 +90,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        reason = "the server closed the connection" if error is None else reason_of(error)
+        reason = CLOSED if error is None else reason_of(error)
         self._client._gone(self, reason)
 
 
@@ -89,9 +113,11 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
         The job servers drop foreground jobs that are still queued and that nobody else waits for.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop.is_closed():
+            self._move_to(loop)
         self._engine.close(self._now())
         self._settle()
-        loop = asyncio.get_running_loop()
         while self._channels and self._loop is loop:
             # Several may close at once.
             if self._closed is None or self._closed.done():
@@ -210,11 +236,13 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         while engine.wanted:
             self._open(engine.wanted.pop(0))
         now = self._now()
+        # Where the loop has not run for a while, what is over comes before anything is written.
+        is_late = self._timer is not None and self._timer_at <= now
         for link in engine.links:
-            if link.queue and link.state == UP:
+            if not is_late and link.queue and link.state == UP:
                 channel = link.channel
-                while not channel.paused and (data := engine.outgoing(link, now)):
-                    channel.transport.write(data)
+                while not channel.paused and not channel.is_ending and (data := engine.outgoing(link, now)):
+                    channel.write(data)
         self._wake_waiters()
         self._set_timer(now)
 
@@ -265,6 +293,9 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     def _gone(self, channel: Channel, reason: str) -> None:
         """A connection has ended or could not be opened."""
         self._forget(channel)
+        self._lost(channel, reason)
+
+    def _lost(self, channel: Channel, reason: str) -> None:
         link = channel.link
         if link.channel is channel:
             link.channel = None

@@ -16,6 +16,7 @@ from ..tls import reached_with
 from ..units import require_seconds
 from ..wire.address import parse_address
 from .engine import Engine
+from .inquiry import ASK_BEFORE
 from .link import Link, Question
 from .record import TaskRecord
 from .states import NEW, WAITING, TaskState
@@ -136,7 +137,7 @@ class BaseClient(ABC, Generic[F]):
         try:
             while task.state is WAITING:
                 if self._passed(deadline):
-                    raise WaitTimeoutError(f"{task.function}: not sent in time")
+                    raise self._engine.timed_out(f"{task.function}: not sent in time", task, self._now())
                 yield Wait(task, deadline, sending=True)
         except BaseException:
             self._engine.abandon(task, self._now())
@@ -157,8 +158,10 @@ class BaseClient(ABC, Generic[F]):
         answer: bytes | None = None
         reasons: dict[str, str] = {}
         for link in router.in_order(self._now()):
-            if answer is not None and (is_enough(answer) or router.avoids(link, self._now())):
+            if answer is not None and is_enough(answer):
                 break
+            if answer is not None and router.skips(link, self._now()):
+                continue
             question = Question(*ask)
             self._engine.ask(link, question, self._now())
             while not question.done:
@@ -176,8 +179,24 @@ class BaseClient(ABC, Generic[F]):
     def _wait(self, watched: Task | Question, deadline: float | None, what: str) -> Steps[None]:
         """Wait for a change; WaitTimeoutError after the deadline."""
         if self._passed(deadline):
+            if isinstance(watched, Task):
+                raise self._engine.timed_out(f"{what} in time", watched, self._now())
             raise WaitTimeoutError(f"{what} in time")
+        if isinstance(watched, Task):
+            deadline = self._before(deadline, [watched])
         yield Wait(watched, deadline)
+
+    def _before(self, deadline: float | None, tasks: Iterable[TaskRecord]) -> float | None:
+        """When to look next: a moment before a deadline the servers are asked why these tasks are late."""
+        if deadline is None:
+            return None
+        now = self._now()
+        if now < deadline - ASK_BEFORE:
+            return deadline - ASK_BEFORE
+        if now < deadline:
+            for task in tasks:
+                self._engine.inquire(task, now)
+        return deadline
 
     def _submit_all(self, new: deque[Task]) -> None:
         """Submit tasks. Each is taken out once it was submitted: nothing is forgotten if that raises."""

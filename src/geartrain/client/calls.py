@@ -159,8 +159,8 @@ class Calls(BaseClient[F]):
         reasons: dict[str, str] = {}
         router = self._engine.router
         for link in router.in_order(self._now()):
-            if error is not None and router.avoids(link, self._now()):
-                break
+            if error is not None and router.skips(link, self._now()):
+                continue
             left = None if deadline is None else max(deadline - self._now(), 0.0)
             task = Task(RESULT_FUNCTION, handle, timeout=left)
             try:

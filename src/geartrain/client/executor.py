@@ -200,7 +200,8 @@ class Executor(BaseExecutor):
     def _start_reading(self) -> None:
         # Not before something was sent: only then can a thread that waits for the sockets be woken.
         with self._lock:
-            if self._thread is None:
+            # A fork leaves the thread with the parent.
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._read, name="geartrain executor", daemon=True)
                 self._thread.start()
 

@@ -231,6 +231,10 @@ class Turns(Traffic):
         """
         engine = self.engine
         now = monotonic()
+        if self._ticks_at <= now:
+            # Nobody has waited for a while. What has come and what is over comes before anything is written.
+            self._began = self._wakes_at = now
+            return 0
         was_written, more = self._flush(now)
         if was_written:
             if engine.news:
@@ -259,6 +263,7 @@ class Turns(Traffic):
             elif descriptor == self.alarm.descriptor:
                 self.alarm.reset()
         if self._ticks_at <= now:
+            self._ticks_at = math.inf
             engine.tick(now)
         if engine.news:
             self.wake_waiters()

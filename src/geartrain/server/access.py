@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 from ..broker import Broker, Peer
 from ..errors import ConfigError
 from ..wire import packets as p
-from ..wire.text import text_of
+from ..wire.text import status_name, text_of
 from .connection import Connection
 
 WRONG_TOKENS: Final = 10
@@ -131,7 +131,11 @@ class Access:
     def check(self, peer: Peer, type: int, body: bytes) -> bytes:
         """Why a peer may not send this packet; empty if it may."""
         if type == p.TEXT:
-            allowed = self._may_say(peer, body.split())
+            name = status_name(body)
+            allowed = self._may_say(peer, body.split()) or (
+                # Whoever waits for a function's jobs may know why they take so long.
+                bool(name) and self._may(peer, "submit", text_of(name))
+            )
         elif type in _SUBMISSIONS:
             allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]), body)
         elif type in (p.CAN_DO, p.CAN_DO_TIMEOUT):

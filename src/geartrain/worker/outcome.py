@@ -250,7 +250,8 @@ def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
     elif isinstance(error, TimeLimitError):
         _log.error("job went past its time limit", **names, limit=error.limit)
     else:
-        error.__traceback__ = _beyond_this_file(error.__traceback__)
+        # Not by assignment, which a frozen dataclass refuses.
+        BaseException.with_traceback(error, _beyond_this_file(error.__traceback__))
         log_raised(_log, "job raised an exception", error, **names)
     return p.WORK_EXCEPTION, exception_text(error)
 

@@ -58,7 +58,7 @@ class Worker:
     - Any other exception ends the job as an exception (WORK_EXCEPTION). The client is told its message, the
       worker's log has the traceback. The message stands alone (``division by zero``), as clients in other
       languages expect it; only where it is empty, or the key of a KeyError, the type is told with it.
-    - `JobException` raised in a handler tells the client exactly its `data`.
+    - `JobException` raised in a handler tells the client exactly its `data`, text or bytes.
     - A result of another type ends the job as an exception that names the type.
     - Only KeyboardInterrupt ends the worker; with SystemExit and any other BaseException the job fails.
 
