@@ -92,7 +92,6 @@ MUTATIONS: Final[dict[str, tuple[type, str, Callable[..., Any]]]] = {
     "a commit that failed is not reported": (Ledger, "refused", _commit_after_all),
     "priorities hold within a function alone": (Dispatch, "_best", _newest_function_first),
     "late ends are refused": (Jobs, "take_late", lambda jobs, peer, handle: None),
-    "late ends outlive their connection": (Jobs, "leave_late", _nothing),
     "wakes are not passed on": (Dispatch, "rebalance", _nothing),
     "a wake is lost when its worker sleeps again": (Dispatch, "sleep", _sleep_without_passing_on),
     "grabs wait though there is a job for them": (Dispatch, "_answer_grabs", _nothing),
