@@ -109,6 +109,10 @@ def test_a_line_that_fails_is_named_and_the_others_are_done(stage: JobServer) ->
     assert done == (1, "2\n4\n", "geartrain: line 2: odd: exception: 3 is odd\n")
 
 
+def test_lines_may_end_as_in_windows(stage: JobServer) -> None:
+    assert run("submit", "reverse", "--lines", stdin="ab\r\n\r\ncd", server=stage).out == "ba\n\ndc\n"
+
+
 def test_lines_are_submitted_as_they_come_however_slowly(stage: JobServer) -> None:
     with start("submit", "reverse", "--lines", server=stage, stdin=subprocess.PIPE) as command:
         assert command.popen.stdin is not None

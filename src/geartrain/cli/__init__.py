@@ -77,6 +77,10 @@ def geartrain(
 
 def main() -> None:
     """Run the command that `sys.argv` names, and exit with its code."""
+    if os.getpid() == 1:
+        from .init import become_init
+
+        become_init()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:  # started with it closed

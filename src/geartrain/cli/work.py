@@ -56,7 +56,9 @@ def work(
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="TIME", parser=read_seconds, help="With --shell: what a job may take (CAN_DO_TIMEOUT)."
+            metavar="TIME",
+            parser=read_seconds,
+            help="With --shell: time limit of a job; then its command is stopped.",
         ),
     ] = None,
     prefix: Annotated[
@@ -178,7 +180,8 @@ def _register(worker: Worker, definition: str, lines: bool, strip: bool, timeout
     function, equals, command = definition.partition("=")
     if not (function and equals and command.strip()):
         fail(f"{definition!r}: --shell wants FUNCTION=COMMAND", ExitCode.USAGE)
-    worker.register(function, ShellFunction(command, lines=lines, strip=strip), timeout=timeout)
+    shell = ShellFunction(command, lines=lines, strip=strip, limit=timeout)
+    worker.register(function, shell, timeout=shell.server_timeout)
 
 
 def _supervise(arguments: list[str], processes: int, grace: float, reload: bool) -> NoReturn:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import structlog
 
 from ..environment import default_servers
+from ..errors import GeartrainError
 from ..tls import reached_with
 from ..wire.address import parse_address
 from . import forks
@@ -35,6 +37,29 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 HookT = TypeVar("HookT", bound=Hook)
 JobHookT = TypeVar("JobHookT", bound=JobHook)
 ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
+
+
+class RunRefusedError(GeartrainError):
+    """A worker was told to run while its module is imported for another program that will run it."""
+
+
+_refusal = ""
+
+
+@contextlib.contextmanager
+def refuse_to_run(reason: str) -> Iterator[None]:
+    """Have `Worker.run` and `run_async` raise `RunRefusedError` with this reason while the block runs."""
+    global _refusal
+    _refusal = reason
+    try:
+        yield
+    finally:
+        _refusal = ""
+
+
+def _require_to_run() -> None:
+    if _refusal:
+        raise RunRefusedError(_refusal)
 
 
 class Worker:
@@ -272,6 +297,7 @@ class Worker:
         Args:
             max_jobs: stop after so many jobs. None: go on.
         """
+        _require_to_run()
         if max_jobs is not None and max_jobs < 0:
             raise ValueError(f"max_jobs is a number of jobs, not {max_jobs}")
         if not self._functions.table:
@@ -299,6 +325,7 @@ class Worker:
             concurrency: jobs that are done at a time, at most.
             max_jobs: stop after so many jobs. None: go on.
         """
+        _require_to_run()
         if concurrency < 1:
             raise ValueError(f"concurrency is one job or more at a time, not {concurrency}")
         if max_jobs is not None and max_jobs < 0:
