@@ -36,10 +36,10 @@ HOT = (
     "client/traffic.py",
     "client/turns.py",
     "client/watched.py",
-    "worker/connection.py",
-    "worker/engine.py",
-    "worker/loop.py",
-    "worker/servers.py",
+    "worker/sync/connection.py",
+    "worker/engine/engine.py",
+    "worker/sync/loop.py",
+    "worker/sync/servers.py",
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from geartrain import Client
 from geartrain.client import turns
-from geartrain.lookout import MAY_LOOK, MOMENT, look
+from geartrain.spin import MAY_LOOK, MOMENT, look
 from tests.harness.form import uncompiled
 from tests.harness.rawwire import Packet
 from tests.server.running import RunningServer

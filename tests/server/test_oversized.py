@@ -9,7 +9,7 @@ from geartrain.server import ServerOptions
 from geartrain.server.options import Limits
 from geartrain.wire import packets as p
 from geartrain.wire.parser import Parser, read_oversized
-from geartrain.worker.engine import Engine
+from geartrain.worker.engine.engine import Engine
 from tests.harness.form import uncompiled
 from tests.harness.processes import wait_until
 from tests.harness.rawwire import Packet, RawPeer, encode

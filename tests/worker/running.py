@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from geartrain import Worker
-from geartrain.worker import connection
+from geartrain.worker.sync import connection
 from tests.harness.rawwire import REQ, RES, Argument, Packet, RawPeer, Received
 from tests.harness.servers import JobServer
 from tests.server.running import RunningServer

@@ -25,9 +25,10 @@ from geartrain import (
     tls_context,
 )
 from geartrain.wire.address import Address
-from geartrain.worker import dial, link
-from geartrain.worker.coroutines import CoroutineLoop
+from geartrain.worker.aio import connection as link
+from geartrain.worker.aio.loop import CoroutineLoop
 from geartrain.worker.signals import StopAtOnce
+from geartrain.worker.sync import connector as dial
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS, geartrain
 from tests.server.running import RunningServer

@@ -8,7 +8,7 @@ import pytest
 
 from geartrain import Job
 from geartrain.errors import ProtocolError
-from geartrain.worker.engine import ASLEEP, AWAKE, GRABBING, Assignment, Engine
+from geartrain.worker.engine.engine import ASLEEP, AWAKE, GRABBING, Assignment, Engine
 from geartrain.worker.functions import Function
 from tests.harness.rawwire import REQ, RES, Argument, Packet, encode
 

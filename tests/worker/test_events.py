@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from geartrain import ConnectionLostError, Job, JobLostError, Worker
-from geartrain.worker import connection
 from geartrain.worker import job as job_module
+from geartrain.worker.sync import connection
 from tests.harness.form import uncompiled
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from geartrain import AsyncClient, Job, JobLostError, Worker
-from geartrain.worker import link
-from geartrain.worker.engine import Engine
+from geartrain.worker.aio import connection as link
+from geartrain.worker.engine.engine import Engine
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS
 from tests.server.running import RunningServer

@@ -14,10 +14,10 @@ from structlog.typing import EventDict
 
 from geartrain import Job, Worker
 from geartrain.wire.address import parse_address
-from geartrain.worker import connection, servers
-from geartrain.worker.dial import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from geartrain.worker.functions import Functions
-from geartrain.worker.servers import Servers
+from geartrain.worker.sync import connection, servers
+from geartrain.worker.sync.connector import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from geartrain.worker.sync.servers import Servers
 from tests.harness.form import uncompiled
 from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet

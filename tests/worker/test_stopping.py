@@ -16,8 +16,8 @@ from types import FrameType
 import pytest
 
 from geartrain import Job, Worker
-from geartrain.worker import connection
-from geartrain.worker.limits import Deadman
+from geartrain.worker.sync import connection
+from geartrain.worker.time_limits import Deadman
 from tests.harness.processes import Process, wait_until
 from tests.harness.rawwire import Packet, RawPeer
 from tests.server.running import RunningServer

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..lifeline import hold_lifeline
+from ..parent_watch import hold_lifeline
 
 __all__ = ["LifelineOption", "hold_lifeline"]
 

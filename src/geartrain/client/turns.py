@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from ..errors import GeartrainError
-from ..interruptible import interruptibly
-from ..lookout import MAY_LOOK, MOMENT, look
+from ..signals import interruptibly
+from ..spin import MAY_LOOK, MOMENT, look
 from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait

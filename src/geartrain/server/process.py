@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from ..errors import ConfigError
-from ..lifeline import Terminal
+from ..parent_watch import Terminal
 from . import systemd
 from .memory import Memory
 from .options import ServerOptions

@@ -18,14 +18,14 @@ from ..errors import GeartrainError
 from ..tls import reached_with
 from ..wire.address import parse_address
 from . import forks
-from .coroutines import CoroutineLoop
+from .aio.loop import CoroutineLoop
 from .functions import Function, Functions, Table
 from .hooks import ErrorHook, Hook, Hooks, JobHook
 from .job import Job
-from .limits import Watch
 from .logs import keep_off_stdout
-from .loop import Loop
 from .signals import StopAtOnce, stopped_by_signals
+from .sync.loop import Loop
+from .time_limits import Watch
 from .typed import handler_of
 
 if TYPE_CHECKING:

@@ -36,13 +36,13 @@ import structlog
 from ...errors import TimeLimitError
 from ...wire import packets as p
 from .. import forks, outcome
-from ..coroutines import CoroutineLoop
+from ..aio.loop import CoroutineLoop
 from ..functions import Part
 from ..job import Job
-from ..limits import MARGIN, Deadman, Watch
-from ..loop import Loop
 from ..outcome import exception_text
 from ..signals import StopAtOnce, stopped_by_signals
+from ..sync.loop import Loop
+from ..time_limits import MARGIN, Deadman, Watch
 from ..worker import Worker
 from .recycling import Recycling
 from .supervisor import OVERDUE

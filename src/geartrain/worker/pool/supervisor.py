@@ -23,8 +23,8 @@ from typing import Final
 
 import structlog
 
-from ...lifeline import Terminal
-from ..dial import LONGEST_PAUSE, Backoff
+from ...parent_watch import Terminal
+from ..sync.connector import LONGEST_PAUSE, Backoff
 from .child import Child, ending
 from .reload import Watcher
 

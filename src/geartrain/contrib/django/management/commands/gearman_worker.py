@@ -35,7 +35,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Run until SIGTERM or Ctrl-C."""
         from geartrain.contrib.django import _worker
-        from geartrain.lifeline import hold_lifeline
+        from geartrain.parent_watch import hold_lifeline
         from geartrain.worker.pool import Supervisor
         from geartrain.worker.pool.process import ProcessOptions, WorkerProcess
 

@@ -12,13 +12,13 @@ from typing import Final
 
 import structlog
 
-from ..errors import ConnectionLostError
-from ..interruptible import interruptibly
-from ..wire.address import Address
+from ...errors import ConnectionLostError
+from ...signals import interruptibly
+from ...wire.address import Address
+from ..engine.engine import AWAKE, PROBE, Engine
+from ..functions import Function, Table
 from .connection import ANSWER_TIMEOUT, Connection
-from .dial import LONGEST_PAUSE, Backoff, Dial
-from .engine import AWAKE, PROBE, Engine
-from .functions import Function, Table
+from .connector import LONGEST_PAUSE, Backoff, Dial
 
 PROBE_INTERVAL: Final = 20.0
 """Seconds of silence after which a server is asked for a sign of life."""

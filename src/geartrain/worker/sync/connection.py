@@ -10,12 +10,12 @@ import threading
 import time
 from typing import Final, Never
 
-from ..errors import ConnectionLostError, JobLostError, ProtocolError
-from ..interruptible import interruptibly
-from ..lookout import MAY_LOOK, look
-from ..wire.codec import request_head
-from .engine import Assignment, Engine
-from .forks import FORKED
+from ...errors import ConnectionLostError, JobLostError, ProtocolError
+from ...signals import interruptibly
+from ...spin import MAY_LOOK, look
+from ...wire.codec import request_head
+from ..engine.engine import Assignment, Engine
+from ..forks import FORKED
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""

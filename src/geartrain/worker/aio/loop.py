@@ -10,19 +10,19 @@ from collections.abc import Sequence
 
 import structlog
 
-from ..tls import context_of
-from ..wire import packets as p
-from ..wire.address import Address
-from ..wire.text import text_of
-from .dial import LONGEST_PAUSE, Backoff
-from .engine import Assignment, Engine
-from .functions import Table
-from .hooks import Hooks
-from .job import Job
-from .limits import Watch, watched
-from .link import Attempt, Link
-from .outcome import outcome_of_coroutine
-from .servers import COMPLAINT_INTERVAL
+from ...tls import context_of
+from ...wire import packets as p
+from ...wire.address import Address
+from ...wire.text import text_of
+from ..engine.engine import Assignment, Engine
+from ..functions import Table
+from ..hooks import Hooks
+from ..job import Job
+from ..outcome import outcome_of_coroutine
+from ..sync.connector import LONGEST_PAUSE, Backoff
+from ..sync.servers import COMPLAINT_INTERVAL
+from ..time_limits import Watch, watched
+from .connection import Attempt, Link
 from .threads import Threads
 
 _log = structlog.get_logger("geartrain.worker")

@@ -10,16 +10,16 @@ import threading
 from collections.abc import Mapping
 from typing import Final, Protocol, cast
 
-from ..errors import JobLostError, ProtocolError
-from ..sockets import tune
-from ..wire.codec import request_head
-from ..wire.text import text_of
-from .connection import ANSWER_TIMEOUT, FAREWELL_TIMEOUT
-from .engine import AWAKE, GRABBING, PROBE, Assignment, Engine
-from .forks import FORKED
-from .functions import Function
-from .job import Sink
-from .servers import PROBE_INTERVAL
+from ...errors import JobLostError, ProtocolError
+from ...sockets import tune
+from ...wire.codec import request_head
+from ...wire.text import text_of
+from ..engine.engine import AWAKE, GRABBING, PROBE, Assignment, Engine
+from ..forks import FORKED
+from ..functions import Function
+from ..job import Sink
+from ..sync.connection import ANSWER_TIMEOUT, FAREWELL_TIMEOUT
+from ..sync.servers import PROBE_INTERVAL
 
 TLS_FAREWELL_TIMEOUT: Final = 35.0
 """Seconds; asyncio gives up after thirty."""

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from ..sockets import connect
-from ..wire.address import Address
+from ...sockets import connect
+from ...wire.address import Address
 
 FIRST_PAUSE: Final = 0.1
 """Seconds before the second attempt, at most."""

@@ -23,13 +23,13 @@ from typing import Final
 
 import structlog
 
-from ..errors import ProtocolError
-from ..wire import packets as p
-from ..wire.codec import arguments, request
-from ..wire.packets import name_of
-from ..wire.parser import MAX_PACKET, Oversized, Parser, read_oversized
-from ..wire.text import text_of
-from .functions import Function
+from ...errors import ProtocolError
+from ...wire import packets as p
+from ...wire.codec import arguments, request
+from ...wire.packets import name_of
+from ...wire.parser import MAX_PACKET, Oversized, Parser, read_oversized
+from ...wire.text import text_of
+from ..functions import Function
 
 ASLEEP: Final = 0
 AWAKE: Final = 1

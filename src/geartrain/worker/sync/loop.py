@@ -11,16 +11,16 @@ from typing import Final
 
 import structlog
 
-from ..errors import ConnectionLostError
-from ..wire import packets as p
-from ..wire.address import Address
-from ..wire.text import text_of
-from .engine import AWAKE, GRABBING, Assignment
-from .functions import Table
-from .hooks import Hooks
-from .job import Job
-from .limits import Watch, watched
-from .outcome import Outcome, outcome_of
+from ...errors import ConnectionLostError
+from ...wire import packets as p
+from ...wire.address import Address
+from ...wire.text import text_of
+from ..engine.engine import AWAKE, GRABBING, Assignment
+from ..functions import Table
+from ..hooks import Hooks
+from ..job import Job
+from ..outcome import Outcome, outcome_of
+from ..time_limits import Watch, watched
 from .servers import Server, Servers
 
 _log = structlog.get_logger("geartrain.worker")
