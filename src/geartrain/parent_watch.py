@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it, or with its terminal."""
+"""Processes that end with their parent or with their terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 import threading
 
 
-def hold_lifeline() -> None:
+def exit_with_parent() -> None:
     """Send this process SIGTERM when its standard input ends.
 
-    Who holds the other end of that pipe and dies takes this process along: the system closes the pipe.
+    The parent holds the other end of the pipe. The system closes it however the parent ends.
     """
 
     def watch() -> None:
@@ -19,14 +19,14 @@ def hold_lifeline() -> None:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    threading.Thread(target=watch, name="geartrain parent watch", daemon=True).start()
 
 
 class Terminal:
-    """The terminal that this process was started on, if there was one.
+    """The terminal on which this process was started, if any.
 
-    A SIGHUP may ask for a reload, or say that the terminal has closed. Nobody can end a process of a closed
-    terminal with Ctrl-C any more, so it should stop by itself, unless `nohup` had it ignore the signal.
+    SIGHUP may ask for a reload, or report a closed terminal. A process without its terminal stops by itself,
+    unless `nohup` makes it ignore the signal.
     """
 
     def __init__(self) -> None:
@@ -35,5 +35,5 @@ class Terminal:
 
     @property
     def closed(self) -> bool:
-        """Whether it was there and has closed."""
+        """Whether the terminal has closed."""
         return bool(self._descriptors) and not any(map(os.isatty, self._descriptors))

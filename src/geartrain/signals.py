@@ -1,8 +1,8 @@
-"""Where a thread goes to sleep, so that a signal that has come just before is not slept through.
+"""Blocking calls of compiled code that do not sleep through a signal.
 
-Python calls signals' handlers as it enters a function of its own. A function in C looks for them when it is
-interrupted, not before it blocks, and compiled code does not look at all: what came while that ran would wait
-for whatever the thread sleeps for. So compiled code blocks in here. This file is not compiled, on purpose.
+Python runs signal handlers when it enters an interpreted function. A function in C checks for signals when it
+is interrupted, not before it blocks, and compiled code never checks. So compiled code blocks through this
+module, which is not compiled on purpose.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def interruptibly(function: Callable[..., T], *arguments: object) -> T:
-    """Call a function that may block."""
+def call_checking_signals(function: Callable[..., T], *arguments: object) -> T:
+    """Call a function that may block, after the handlers of pending signals."""
     return function(*arguments)

@@ -9,7 +9,7 @@ from geartrain.server import ServerOptions
 from geartrain.server.options import Limits
 from geartrain.wire import packets as p
 from geartrain.wire.parser import Parser, read_oversized
-from geartrain.worker.engine.engine import Engine
+from geartrain.worker.engine.engine import WorkerEngine
 from tests.harness.form import uncompiled
 from tests.harness.processes import wait_until
 from tests.harness.rawwire import Packet, RawPeer, encode
@@ -136,7 +136,7 @@ def test_an_oversized_packet_is_skipped_however_it_is_split(chunk: int) -> None:
 
 
 def test_a_worker_ends_a_job_whose_workload_is_over_its_own_limit() -> None:
-    engine = Engine("server", max_packet=1000)
+    engine = WorkerEngine("server", max_packet=1000)
     engine.connected({})
     engine.grab()
     assert engine.receive(encode(Packet.JOB_ASSIGN, "H:h:1", "f", bytes(2000), magic=b"\0RES")) is None

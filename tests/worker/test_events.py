@@ -11,6 +11,7 @@ import pytest
 
 from geartrain import ConnectionLostError, Job, JobLostError, Worker
 from geartrain.worker import job as job_module
+from geartrain.worker.engine import keepalive
 from geartrain.worker.sync import connection
 from tests.harness.form import uncompiled
 from tests.harness.rawwire import Packet
@@ -168,7 +169,7 @@ def test_a_stream_to_a_server_that_takes_nothing_ends(
         catcher.work_for(server)
         assert catcher.ended.wait(10)
     assert isinstance(catcher.error, JobLostError)
-    assert "took nothing" in str(catcher.error)
+    assert "accepted nothing" in str(catcher.error)
 
 
 def test_a_stream_ends_when_the_server_is_gone(server: ScriptedServer) -> None:
@@ -223,7 +224,7 @@ def test_a_job_that_has_ended_takes_no_more_events() -> None:
 def test_a_handler_may_return_before_and_after_the_server_has_read_the_end_told_from_outside(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, returns: str
 ) -> None:
-    monkeypatch.setattr(connection, "FAREWELL_TIMEOUT", 10)
+    monkeypatch.setattr(keepalive, "FAREWELL_TIMEOUT", 10)
     worker = Worker(server.address)
     go_on = threading.Event()
     watches: list[threading.Thread] = []

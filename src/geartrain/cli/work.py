@@ -10,8 +10,8 @@ import typer
 from .arguments import arguments_of, this_program
 from .exits import ExitCode, fail
 from .help import examples
-from .lifeline import LifelineOption, hold_lifeline
-from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
+from .lifeline import LifelineOption, exit_with_parent
+from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs, log_jobs
 from .servers import ServerOption, servers_of
 from .times import read_seconds, read_seconds_or_none, read_size
 
@@ -146,13 +146,13 @@ def work(
     if target and (prefix or client_id):
         fail("--prefix and --client-id are for --shell; a module's worker has its own", ExitCode.USAGE)
     if until_eof:
-        hold_lifeline()
+        exit_with_parent()
     if processes or reload:
         configure_logs(log_format, log_level)
         arguments = arguments_of(context, without={"processes", "reload", "until_eof"})
         _supervise(arguments, processes or 1, grace, reload)
     from ..worker import Worker
-    from ..worker.logs import add_job, log_jobs
+    from ..worker.logs import add_job
     from ..worker.pool.process import ProcessOptions
 
     configure_logs(log_format, log_level, processors=[add_job])

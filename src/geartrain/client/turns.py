@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from ..errors import GeartrainError
-from ..signals import interruptibly
-from ..spin import MAY_LOOK, MOMENT, look
+from ..signals import call_checking_signals
+from ..spin import MAY_SPIN, SPIN_SECONDS, spin_poll
 from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait
@@ -106,7 +106,7 @@ class Turns(Traffic):
                                     self._hand_over()
                                 if began:
                                     # A job is acknowledged and done: that is two turns.
-                                    self._is_near = self._ended - began < 2 * MOMENT
+                                    self._is_near = self._ended - began < 2 * SPIN_SECONDS
                                 return results[0]
                             if isinstance(step, Invoke):
                                 waits = None
@@ -126,14 +126,14 @@ class Turns(Traffic):
                             break
                 if leads:
                     events = []
-                    if MAY_LOOK and wait and self._is_near:
-                        events = look(poll)
+                    if MAY_SPIN and wait and self._is_near:
+                        events = spin_poll(poll)
                         # In vain: what this call waits for is slow, however long it goes on.
                         self._is_near = bool(events)
                     if not events:
-                        events = interruptibly(poll, wait)
+                        events = call_checking_signals(poll, wait)
                 else:
-                    interruptibly(function, *arguments)
+                    call_checking_signals(function, *arguments)
         except BaseException as error:
             if leads:
                 self.leading = False

@@ -1,4 +1,4 @@
-"""How a job ends: what its handler returned or raised, as the packet that tells it."""
+"""Ends of jobs: the result or exception of a handler as a packet."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from .signals import ENDS_WORKER
 _log = structlog.get_logger("geartrain.worker")
 
 Outcome = tuple[int, bytes | None]
-"""A packet type, and what follows the handle in its body (None: the handle stands alone)."""
+"""A packet type and the body behind the handle (None: the handle alone)."""
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
-"""Calls something on another thread."""
+"""Function that calls another one on a thread."""
 
 
 class _UnfitResultError(Exception):
-    """A handler returned what cannot be sent."""
+    """A handler returned a value that is no result."""
 
 
 def current_job() -> Job | None:
-    """The job in hand, in a handler and in what it calls; None elsewhere.
+    """Return the running job, in a handler and in functions that it calls; None elsewhere.
 
-    Each thread and each coroutine has its own. For logs and traces, which are far away from the handler.
+    Each thread and each coroutine has its own. For logs and traces far away from the handler.
     """
     return current.get()
 
@@ -43,13 +43,13 @@ def current_job() -> Job | None:
 def outcome_of(
     function: Function, job: Job, hooks: Hooks, finish: Callable[[Awaitable[object]], object]
 ) -> Outcome:
-    """Have a handler do its job; returns how the job ended.
+    """Run a handler for a job; return the job's end.
 
     Args:
-        function: whose handler is called.
-        job: what it is called with.
-        hooks: who is told.
-        finish: brings a coroutine to its end and returns its result.
+        function: the function with the handler.
+        job: the handler's argument.
+        hooks: hooks to call around the job.
+        finish: function that runs a coroutine to its end and returns its result.
     """
     ended_with: BaseException | None = None
     generation = forks.generation
@@ -81,9 +81,9 @@ def outcome_of(
 async def outcome_of_coroutine(
     function: Function, job: Job, hooks: Hooks, in_thread: InThread = asyncio.to_thread
 ) -> Outcome:
-    """Like `outcome_of`, on an event loop, as one of many; a plain function is called `in_thread`.
+    """Do the same on an event loop, as one of many; a plain function is called `in_thread`.
 
-    Being cancelled is no outcome.
+    A cancellation is raised, not returned.
     """
     ended_with: BaseException | None = None
     generation = forks.generation
@@ -114,7 +114,7 @@ async def _called(function: Function, job: Job, in_thread: InThread) -> object:
     if function.is_coroutine:
         result: object = function.handler(job)
     else:
-        # What `current_job` finds goes along.
+        # With the context variables, so that `current_job` works.
         run = partial(copy_context().run, _called_plainly, function, job)
         result = await in_thread(run)
     return await result if isinstance(result, Awaitable) else result
@@ -191,10 +191,10 @@ async def _wait_for(awaitable: Awaitable[object]) -> object:
 
 
 async def within(seconds: float | None, awaitable: Awaitable[object]) -> object:
-    """Await something, and break it off when its time is over.
+    """Await something for up to `seconds`.
 
     Raises:
-        TimeLimitError: it was over.
+        TimeLimitError: it took longer and was cancelled.
     """
     if seconds is None:
         return await _Steps(awaitable)
@@ -208,7 +208,7 @@ async def within(seconds: float | None, awaitable: Awaitable[object]) -> object:
 
 
 def exception_text(error: BaseException) -> bytes:
-    """What a client is told of an exception: its message, with its type where that alone says too little.
+    """Return an exception for clients: its message, with its type where the message says too little.
 
     >>> exception_text(ValueError("no such account"))
     b'no such account'
@@ -243,10 +243,10 @@ def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
         _log.info("job ended with an exception", **names, reason=_message(error))
         return p.WORK_EXCEPTION, error.data[:LARGEST_BODY]
     if isinstance(error, JobLostError) and error.handle == job.handle:
-        # Whoever runs the handler knows, and has nobody to tell.
+        # The server refuses this end, or has closed the connection.
         return p.WORK_FAIL, None
     if isinstance(error, _UnfitResultError):
-        _log.error("job returned what cannot be sent", **names, reason=str(error))
+        _log.error("job returned no valid result", **names, reason=str(error))
     elif isinstance(error, TimeLimitError):
         _log.error("job went past its time limit", **names, limit=error.limit)
     else:
@@ -257,7 +257,7 @@ def _raised(function: Function, job: Job, error: BaseException) -> Outcome:
 
 
 def _beyond_this_file(traceback: TracebackType | None) -> TracebackType | None:
-    """A traceback as the handler's author knows it: it begins in the handler."""
+    """Return a traceback that begins in the handler."""
     while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
         traceback = traceback.tb_next
     return traceback

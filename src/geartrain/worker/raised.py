@@ -1,4 +1,4 @@
-"""Logging of exceptions that programs raised, even where their text can't be had."""
+"""Logging of a program's exceptions, even if rendering one raises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .signals import ENDS_WORKER
 
 
 def log_raised(log: Any, event: str, error: BaseException, **names: object) -> None:
-    """Log an error with its traceback, or with the name of its type if it can't be rendered."""
+    """Log an error with its traceback, or with its type alone if it can't be rendered."""
     try:
         log.error(event, **names, exc_info=error)
     except ENDS_WORKER:

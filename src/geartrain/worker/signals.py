@@ -1,4 +1,4 @@
-"""Signals while a worker runs: the first lets the job in hand finish, a second one does not.
+"""Signals while a worker runs: the first lets the running job finish, a second one does not.
 
 SIGTERM and SIGINT count each time. SIGHUP counts as the first one only: a terminal that closes may send it
 twice, once by the system and once by the shell.
@@ -21,13 +21,13 @@ from .forks import restoring_signals
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 SAID_WITHIN: Final = 1.0
-"""Seconds that the log has to take the line about the signal, when there is nothing else left to do."""
+"""Seconds to wait for the log line about the signal at the end."""
 
 _log = structlog.get_logger("geartrain.worker")
 
 
 class StopAtOnce(BaseException):
-    """A second signal came. No handler is expected to catch it; `number` is the signal's."""
+    """Raised by the second signal, `number`. Handlers do not catch it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -35,7 +35,7 @@ class StopAtOnce(BaseException):
 
 
 ENDS_WORKER: Final = (KeyboardInterrupt, StopAtOnce)
-"""Exceptions in a handler that end the worker; with any other one the job fails and the worker goes on."""
+"""Exceptions of a handler that end the worker. Any other one fails the job."""
 
 
 def _say_so(number: int, unsaid: _thread.LockType) -> None:
@@ -49,15 +49,16 @@ def _say_so(number: int, unsaid: _thread.LockType) -> None:
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
-    """Do nothing; unlike a signal that is ignored, programs that are executed do not inherit this."""
+    """Do nothing. Unlike SIG_IGN, this is not inherited by executed programs."""
 
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, the first signal calls `stop`; one more, but a SIGHUP, raises `StopAtOnce`.
+    """Call `stop` at the first signal while the block runs, and raise `StopAtOnce` at a second one but
+    SIGHUP.
 
-    Does nothing in other threads than the main one, which alone receives signals. A signal that the process
-    was started to ignore stays ignored, as a shell asks for in the background.
+    Only the main thread receives signals; in other threads this does nothing. A signal that was ignored at
+    the start stays ignored, as for a shell's background jobs.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -73,7 +74,7 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             raise StopAtOnce(number)
         came = True
         stop()
-        # Not here: the code that was interrupted may be about to log, and hold a lock that logging takes.
+        # On a thread: the interrupted code may hold a lock of the log.
         unsaid.acquire()
         _thread.start_new_thread(_say_so, (number, unsaid))
 
@@ -83,9 +84,9 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(number, receive)
 
     def restore(is_jobs: bool) -> None:
-        """In a forked process: it stops by itself, not its worker."""
+        """Restore the handlers in a forked process, so that a signal stops it and not its worker."""
         for number in ours:
-            # A Ctrl-C reaches it, too, and lets it finish as it lets the job.
+            # A Ctrl-C reaches the child, too, and lets it finish like the job.
             kept = is_jobs and number == signal.SIGINT
             signal.signal(number, _pass_over if kept else previous[number])
 

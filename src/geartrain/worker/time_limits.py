@@ -1,9 +1,9 @@
-"""Time limits that hold even where a handler never returns.
+"""Time limits that hold for any handler.
 
-A thread can't be stopped, so the end of a handler that runs away is the end of its process. `Watch` notices
-on a thread of its own, and what is to be told is told from there. That needs the interpreter's lock for a
-moment, which Python code gives up by itself; code in C may keep it. So behind the watch stands a `Deadman`,
-a timer of the system's that needs no lock: it prints where each thread is stuck, and ends the process.
+A thread can't be stopped, so a handler past its limit ends its process. `TimeLimitWatchdog` notices the limit
+on a thread of its own and reports it. It needs the interpreter's lock, which code in C may keep. Behind it
+stands the `Deadman`, a timer of the system that needs no lock: it prints every thread's stack and ends the
+process.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from typing import Final
 from .functions import Function
 from .job import Job
 
-PATIENCE: Final = 1.0
-"""Seconds beyond its time limit in which a coroutine must have been broken off; else it blocks its loop."""
-MARGIN: Final = 2.0
-"""Seconds that the watch has to act before the process is ended without it."""
+COROUTINE_GRACE: Final = 1.0
+"""Seconds beyond the limit for a coroutine to be cancelled. After them it blocks its event loop."""
+WATCHDOG_GRACE: Final = 2.0
+"""Seconds for the watchdog to act before the deadman does."""
 
 _STDERR: Final = 2
 
 
 class Deadman:
-    """Ends the process at a time, with exit code 1 and every thread's stack, unless that time is changed."""
+    """End the process at a set time with exit code 1 and every thread's stack, unless the time is changed."""
 
     def __init__(self) -> None:
-        # A signal's handler may come in amid any of these lines, in the thread that holds it.
+        # Reentrant: a signal's handler may interrupt any of these lines.
         self._lock = threading.RLock()
         self._last = math.inf
         self._set_for = math.inf
 
     def set(self, at: float) -> None:
-        """End the process then; `math.inf` is never."""
+        """End the process at a time; `math.inf` means never."""
         with self._lock:
             self._set(min(at, self._last))
             if self._set_for > self._last:
                 self._set(self._last)
 
     def set_for_good(self, at: float) -> None:
-        """End the process then at the latest, whatever else is set from now on."""
+        """End the process at a time at the latest, whatever `set` is called with afterwards."""
         with self._lock:
             self._last = min(at, self._last)
             self._set(min(self._set_for, self._last))
@@ -55,11 +55,11 @@ class Deadman:
             return
         self._set_for = at
         self._arm(at)
-        if self._set_for != at:  # a signal's handler has set another one meanwhile, perhaps before this one
+        if self._set_for != at:  # a signal's handler has set another time meanwhile
             self._arm(self._set_for)
 
     def _arm(self, at: float) -> None:
-        with contextlib.suppress(OSError, ValueError):  # there is no standard error to tell
+        with contextlib.suppress(OSError, ValueError):  # there is no standard error
             if at == math.inf:
                 faulthandler.cancel_dump_traceback_later()
             else:
@@ -67,12 +67,12 @@ class Deadman:
                 faulthandler.dump_traceback_later(left, exit=True, file=_STDERR)
 
 
-class Watch:
-    """Calls `overdue` with each job that goes past its time, its time limit, and the thread that does it.
+class TimeLimitWatchdog:
+    """Call `overdue` with each job past its limit, the limit, and the job's thread.
 
     Args:
-        overdue: called on the watch's thread.
-        deadman: what ends the process if the watch can't.
+        overdue: callback on the watchdog's thread.
+        deadman: timer that ends the process if the watchdog can't.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Watch:
         self._deadman = deadman or Deadman()
         self._changed = threading.Condition()
         self._jobs: dict[Job, tuple[float, float, threading.Thread]] = {}
-        # When the thread looks next.
+        # Time of the thread's next check.
         self._looks = math.inf
-        threading.Thread(target=self._run, name="geartrain watches time limits", daemon=True).start()
+        threading.Thread(target=self._run, name="geartrain time limits", daemon=True).start()
 
     def begin(self, job: Job, limit: float, patience: float = 0.0) -> None:
-        """A job with a time limit begins, in this thread; `patience` seconds are added to the limit."""
+        """Watch a job that begins in this thread, for its limit and `patience` seconds."""
         deadline = time.monotonic() + limit + patience
         with self._changed:
             self._jobs[job] = (deadline, limit, threading.current_thread())
@@ -97,14 +97,14 @@ class Watch:
                 self._changed.notify()
 
     def end(self, job: Job) -> None:
-        """It has ended."""
+        """Stop watching a job."""
         with self._changed:
             self._jobs.pop(job, None)
             self._set_deadman()
 
     def _set_deadman(self) -> None:
         first = min((deadline for deadline, _, _ in self._jobs.values()), default=math.inf)
-        self._deadman.set(first + MARGIN)
+        self._deadman.set(first + WATCHDOG_GRACE)
 
     def _run(self) -> None:
         while True:
@@ -116,7 +116,7 @@ class Watch:
                 self._looks = min((entry[0] for entry in self._jobs.values()), default=math.inf)
                 self._set_deadman()
                 if not overdue:
-                    # A job that ends leaves its time to look behind, so that the next one need not wake us.
+                    # An ended job's check stays due, so a later deadline needs no notify.
                     self._changed.wait(None if self._looks == math.inf else self._looks - now)
                     continue
             for job, (_, limit, thread) in overdue:
@@ -124,16 +124,18 @@ class Watch:
 
 
 @contextlib.contextmanager
-def _watched(watch: Watch, function: Function, job: Job, limit: float) -> Iterator[None]:
-    watch.begin(job, limit, PATIENCE if function.is_coroutine else 0.0)
+def _watched(watch: TimeLimitWatchdog, function: Function, job: Job, limit: float) -> Iterator[None]:
+    watch.begin(job, limit, COROUTINE_GRACE if function.is_coroutine else 0.0)
     try:
         yield
     finally:
         watch.end(job)
 
 
-def watched(watch: Watch | None, function: Function, job: Job) -> AbstractContextManager[None]:
-    """Have the job's time limit watched while the block runs, if it has one and there is a watch."""
+def watch_time_limit(
+    watch: TimeLimitWatchdog | None, function: Function, job: Job
+) -> AbstractContextManager[None]:
+    """Watch the job's time limit while the block runs, if it has one and there is a watchdog."""
     if watch is None or function.time_limit is None:
         return _UNWATCHED
     return _watched(watch, function, job, function.time_limit)

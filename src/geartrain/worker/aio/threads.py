@@ -11,33 +11,33 @@ from typing import Final
 import structlog
 
 SPARE: Final = 32
-"""Threads beyond the concurrency, for handlers that go on after their time limit."""
+"""Threads beyond the concurrency, for handlers past their time limit."""
 
 _log = structlog.get_logger("geartrain.worker")
 
 
 class Threads:
-    """Runs the handlers of jobs, each on a thread.
+    """Run the handlers of jobs, each on a thread.
 
     Args:
-        concurrency: jobs at a time, at most.
-        freed: called on the event loop when there is a thread for another job again.
+        concurrency: highest number of jobs at a time.
+        freed: callback on the event loop when a thread is free again.
     """
 
     def __init__(self, concurrency: int, freed: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(concurrency + SPARE, "geartrain job")
         self._freed = freed
-        # Those whose handler goes on though its job has ended.
+        # Threads whose handler goes on although its job has ended.
         self._overdue = 0
         self._closed = False
 
     @property
     def lacking(self) -> int:
-        """Jobs fewer than the concurrency that there are threads for, since handlers do not return."""
+        """Threads still occupied by handlers past their time limit, beyond the spare ones."""
         return max(0, self._overdue - SPARE)
 
     async def run(self, call: Callable[[], object]) -> object:
-        """Call it on a thread. Being cancelled, leave the thread alone until the call returns."""
+        """Call a function on a thread. A cancellation leaves the thread occupied until the call returns."""
         future = self._pool.submit(call)
         try:
             return await asyncio.wrap_future(future)
@@ -51,7 +51,7 @@ class Threads:
         loop = asyncio.get_running_loop()
         self._overdue += 1
         if self.lacking:
-            _log.warning("handlers go on after their time limit, fewer jobs are taken", late=self._overdue)
+            _log.warning("handlers run past their time limit, fewer jobs are grabbed", late=self._overdue)
 
         def returned(_: Future[object]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -64,6 +64,6 @@ class Threads:
         self._freed()
 
     def close(self) -> None:
-        """Take no more calls. Those that go on can't be ended."""
+        """Refuse further calls. Running ones can't be ended."""
         self._closed = True
         self._pool.shutdown(wait=False)

@@ -1,10 +1,10 @@
-"""What a worker says on one connection: abilities, grabbing, sleeping, the ends of jobs. No I/O.
+"""The worker's side of the protocol on one connection: abilities, grabbing, sleeping, ends of jobs. No I/O.
 
-A connection is in one of three states, and only the worker's side decides which:
+A connection is in one of three states. Only the worker's side decides which:
 
     ASLEEP     the server has promised a NOOP as soon as it has a job for us
-    AWAKE      nothing is agreed: we may grab, and nobody wakes us
-    GRABBING   a grab is on its way, and its answer may be a job
+    AWAKE      the worker may grab; the server sends no NOOP
+    GRABBING   a grab is outstanding, and its answer may be a job
 
     ASLEEP   --- NOOP --------------------------------> AWAKE
     AWAKE    --- grab() ------------------------------> GRABBING
@@ -12,8 +12,8 @@ A connection is in one of three states, and only the worker's side decides which
     GRABBING --- NO_JOB, answered with PRE_SLEEP -----> ASLEEP
     AWAKE    --- end() of a job, together with a grab -> GRABBING, or with PRE_SLEEP -> ASLEEP
 
-A new connection begins ASLEEP. A server that accepts connections but does not answer (a stopped process, a
-machine that is gone) therefore never has a grab of ours to hold up the jobs of other servers.
+A new connection begins ASLEEP. A server that accepts connections and does not answer (a stopped process, a
+machine that is gone) therefore never has a grab that delays the jobs of other servers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import structlog
 
 from ...errors import ProtocolError
 from ...wire import packets as p
-from ...wire.codec import arguments, request
+from ...wire.codec import arguments, request, request_head
 from ...wire.packets import name_of
 from ...wire.parser import MAX_PACKET, Oversized, Parser, read_oversized
 from ...wire.text import text_of
@@ -35,26 +35,33 @@ ASLEEP: Final = 0
 AWAKE: Final = 1
 GRABBING: Final = 2
 
-# What a grab is written as, the most telling first: with _ALL a job comes with its unique and its reducer,
-# with _UNIQ with its unique. A server that does not know the one is asked with the next.
+# Grabs, the most informative first: with _ALL a job comes with its unique and its reducer, with _UNIQ with
+# its unique. A server that refuses one as unknown is asked with the next.
 _GRABS: Final = (request(p.GRAB_JOB_ALL), request(p.GRAB_JOB_UNIQ), request(p.GRAB_JOB))
 _PRE_SLEEP: Final = request(p.PRE_SLEEP)
 PROBE: Final = request(p.ECHO_REQ, b"geartrain")
-"""Asks a server for a sign of life."""
+"""Packet that asks a server for a sign of life."""
 
-# How servers name a packet that they do not know: gearmand and ours, and Gearman::Server.
+# Codes for an unknown packet: of gearmand and ours, and of Gearman::Server.
 _UNKNOWN_PACKET: Final = (b"INVALID_COMMAND", b"server_error", b"unknown_command")
 
 _JOB_NOT_FOUND: Final = b"JOB_NOT_FOUND"
 
-MOST_ASIDE: Final = 16
-"""Jobs at most that end without a grab behind them, after grabs behind a job's end were in vain."""
+MAX_ASIDE: Final = 16
+"""Most jobs in a row that end with PRE_SLEEP, after grabs behind a job's end found nothing."""
 
 _log = structlog.get_logger("geartrain.worker")
 
 
+def job_packet(type: int, handle: bytes, body: bytes | None) -> bytes:
+    """Return a packet about a job; without a body it is its handle alone."""
+    if body is None:
+        return request_head(type, len(handle)) + handle
+    return b"%b%b\0%b" % (request_head(type, len(handle) + 1 + len(body)), handle, body)
+
+
 class Assignment:
-    """A job as the server assigned it; `unique` and `reducer` are empty where the packet has no place."""
+    """An assigned job. `unique` and `reducer` are empty where the packet has none."""
 
     __slots__ = ("function", "handle", "reducer", "unique", "workload")
 
@@ -68,14 +75,14 @@ class Assignment:
         self.workload = workload
 
 
-class Engine:
-    """The protocol on one connection to a job server, and on the next one when that broke.
+class WorkerEngine:
+    """The protocol on one connection to a job server, and on the next one after a loss.
 
     Args:
-        server: the server's address, for the log.
-        client_id: what the server lists this worker as; nothing is sent if it is empty.
-        token: what it is sent for its access rules; nothing is sent if it is empty.
-        max_packet: bytes of a packet that are taken at most.
+        server: address of the server, for the log.
+        client_id: name of this worker in the server's list; empty: none is sent.
+        token: token for the server's access rules; empty: none is sent.
+        max_packet: limit for a packet's body in bytes.
     """
 
     def __init__(
@@ -83,41 +90,41 @@ class Engine:
     ) -> None:
         self.state = ASLEEP
         self.reply = b""
-        """What the last bytes that were received have to be answered with."""
+        """Answer to the last received bytes; the shell sends it."""
         self.running: set[bytes] = set()
-        """The handles of the jobs that were assigned and have not ended."""
-        self.disowned: set[bytes] = set()
-        """Those of them that are not ours any more, as the server said: their time was over."""
+        """Handles of the jobs that were assigned and have not ended."""
+        self.revoked: set[bytes] = set()
+        """Running jobs that the server has taken away: their time was over."""
         self.announced: Mapping[bytes, Function] = {}
-        """The functions that the server knows of."""
+        """Functions announced to the server."""
         self.server = server
         self._client_id = client_id
         self._token = token
         self._max_packet = max_packet
         self._parser = Parser(p.RESPONSE, max_packet)
-        # Which grab the server understands. Each connection tries anew: another server may be there now.
+        # Index of the grab that the server knows. Each connection begins with the first: another server may
+        # be there now.
         self._grab = 0
         self._grab_is_known = False
-        # The next grab goes out with the end of a job: another waits, or the server holds the grab until one
-        # comes in a moment. Where it was in vain the next job ends in going to sleep instead, which saves a
-        # grab for nothing, and each further time twice as many do.
+        # The next grab goes out with the end of a job: the server answers it, or holds it for a moment. After
+        # one that found nothing the next job ends with PRE_SLEEP instead, and each further time twice as
+        # many.
         self._aside = 0
         self._next_aside = 1
         self._grabbed_ahead = False
-        # How many jobs have ended on this connection, and how many of the ends, with all that was said of
-        # their jobs before, the server had read when it answered last.
+        # Ends of jobs sent on this connection, and those that the server had read at its last answer.
         self._ends = 0
         self._ends_before_grab = 0
         self._ends_read = 0
 
-    # What to write
+    # Sending
 
     def connected(self, functions: Mapping[bytes, Function]) -> bytes:
-        """A new connection is up; returns what to greet the server with."""
+        """Begin a new connection; return the bytes to greet the server with."""
         self.state = ASLEEP
         self.reply = b""
         self.running = set()
-        self.disowned = set()
+        self.revoked = set()
         self._ends = self._ends_before_grab = self._ends_read = 0
         self.announced = {}
         self._parser = Parser(p.RESPONSE, self._max_packet)
@@ -131,20 +138,20 @@ class Engine:
         return token + name + self._differences(functions) + PROBE + _PRE_SLEEP
 
     def announce(self, functions: Mapping[bytes, Function]) -> bytes:
-        """The functions have changed; returns what makes the server know it. Not while GRABBING."""
+        """Return the packets that announce changed functions. Not while GRABBING."""
         changes = self._differences(functions)
-        # A sleeper is woken for jobs that come, not for those that waited before it announced their function.
+        # gearmand wakes a sleeper for new jobs, not for jobs that waited before the announcement.
         return changes + _PRE_SLEEP if changes and self.state == ASLEEP else changes
 
     def grab(self) -> bytes:
-        """Ask for a job."""
+        """Return a grab."""
         self.state = GRABBING
         self._grabbed_ahead = False
         self._ends_before_grab = self._ends
         return _GRABS[self._grab]
 
     def follow(self) -> bytes:
-        """What to write together with the end of a job if this server's next job may come at once."""
+        """Return the packet to send with the end of a job: a grab, or PRE_SLEEP where grabs were in vain."""
         if self._aside:
             self._aside -= 1
             self.state = ASLEEP
@@ -156,19 +163,19 @@ class Engine:
 
     @property
     def next_job_is_near(self) -> bool:
-        """Whether a grab is out behind a job's end, and the last one like it was not in vain."""
+        """Whether a grab behind a job's end is outstanding, and the last one like it brought a job."""
         return self._grabbed_ahead and self._next_aside == 1
 
     def ended(self, handle: bytes) -> bool:
-        """A job has ended; returns whether the server is to be told: not if it was told already.
+        """Note the end of a job; return whether it has to be sent: false if it was sent before.
 
-        It is told of the end of a disowned job, too: one too many does no harm, the server refuses it.
+        The end of a revoked job is sent, too. The server refuses a superfluous one.
         """
         try:
-            self.running.remove(handle)  # in one step: a watch may have it ended from another thread
+            self.running.remove(handle)  # in one step: the watchdog may end it from another thread
         except KeyError:
             return False
-        self.disowned.discard(handle)
+        self.revoked.discard(handle)
         self._ends += 1
         return True
 
@@ -185,13 +192,13 @@ class Engine:
         self.announced = functions
         return b"".join(parts)
 
-    # What was read
+    # Receiving
 
     def receive(self, data: bytes) -> Assignment | None:
-        """Take bytes from the server, and return the job if they assign one. Look at `reply` afterwards.
+        """Handle bytes from the server; return the job if they assign one. Send `reply` afterwards.
 
         Raises:
-            ProtocolError: a job server does not send such bytes.
+            ProtocolError: no job server sends such bytes.
         """
         assignment: Assignment | None = None
         for type, body in self._parser.feed(data):
@@ -224,10 +231,10 @@ class Engine:
         self, handle: bytes, function: bytes, unique: bytes, reducer: bytes, workload: bytes
     ) -> Assignment:
         if self.state != GRABBING:
-            raise ProtocolError("a job was assigned that nobody asked for")
+            raise ProtocolError("a job was assigned without a grab")
         self.state = AWAKE
         self.running.add(handle)
-        self.disowned.discard(handle)
+        self.revoked.discard(handle)
         self._grab_is_known = True
         self._ends_read = self._ends_before_grab
         if self._grabbed_ahead:
@@ -249,7 +256,7 @@ class Engine:
         if self._grabbed_ahead:
             self._grabbed_ahead = False
             self._aside = self._next_aside
-            self._next_aside = min(2 * self._aside, MOST_ASIDE)
+            self._next_aside = min(2 * self._aside, MAX_ASIDE)
         if self.state == GRABBING:
             self.state = ASLEEP
             self.reply += _PRE_SLEEP
@@ -265,14 +272,15 @@ class Engine:
         _log.warning("error from the job server", server=self.server, code=text_of(code), text=text_of(text))
 
     def _job_not_found(self) -> None:
-        """Something was said of a job that is not ours any more; the error does not tell of which.
+        """Handle an error about a job that the server has taken away. The error does not name the job.
 
-        The server answers in turn. So it is about the only job in hand if the end of every other one had been
-        read before. Else it may be about one of those; if another error comes behind this probe, it is not.
+        The server answers in order. So the error is about the only running job if the server had read the end
+        of every other one before. Otherwise a probe goes out, and a second error behind it is about the
+        running job.
         """
         if len(self.running) != 1:
             return
         if self._ends_read == self._ends:
-            self.disowned = set(self.running)
+            self.revoked = set(self.running)
         else:
             self.reply += request(p.ECHO_REQ, b"%d" % self._ends)

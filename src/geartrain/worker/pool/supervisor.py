@@ -24,7 +24,7 @@ from typing import Final
 import structlog
 
 from ...parent_watch import Terminal
-from ..sync.connector import LONGEST_PAUSE, Backoff
+from ..engine.keepalive import LONGEST_PAUSE, Backoff
 from .child import Child, ending
 from .reload import Watcher
 

@@ -1,4 +1,4 @@
-"""One open connection to a job server: how it is read from and written to."""
+"""One open connection to a job server, over a blocking socket."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ import time
 from typing import Final, Never
 
 from ...errors import ConnectionLostError, JobLostError, ProtocolError
-from ...signals import interruptibly
-from ...spin import MAY_LOOK, look
+from ...signals import call_checking_signals
+from ...spin import MAY_SPIN, spin_poll
 from ...wire.codec import request_head
-from ..engine.engine import Assignment, Engine
+from ..engine import keepalive
+from ..engine.engine import Assignment, WorkerEngine
+from ..engine.keepalive import ANSWER_TIMEOUT, NO_ANSWER, reason_of
 from ..forks import FORKED
 
-ANSWER_TIMEOUT: Final = 10.0
-"""Seconds that a server may take to answer a grab or a probe, or to take some of what it is sent."""
-FAREWELL_TIMEOUT = 1.0
-"""Seconds that a server may take to read our last words and hang up."""
-_CHUNK: Final = 60 * 1024
-"""Bytes that are read at once. From 64 KiB on the C library would tidy its memory up after each read."""
-_LARGE: Final = 64 * 1024
-"""Bytes from which on a body is written from where it is, not copied behind its header."""
+_READ_SIZE: Final = 60 * 1024
+"""Bytes of one read. From 64 KiB on the C library trims its heap after each one."""
+_UNCOPIED_SIZE: Final = 64 * 1024
+"""Bytes of a body that is written by itself, not copied behind its header."""
 
 
-class Connection:
-    """An open connection. After a `ConnectionLostError` it is of no use but to be closed.
+class SyncConnection:
+    """An open connection. After a `ConnectionLostError` it can only be closed.
 
-    It belongs to the thread of its loop, except while a handler runs: then any thread may `send_event`.
+    It belongs to the thread of its loop. While a handler runs, any thread may call `send_event`.
     """
 
-    def __init__(self, engine: Engine, connected: socket.socket) -> None:
+    def __init__(self, engine: WorkerEngine, connected: socket.socket) -> None:
         self.engine = engine
         self.heard = False
-        """Whether the server has sent something since this was set to False."""
+        """Whether the server has sent anything since this was set to False."""
         self.lost = ""
-        """Why the connection is of no use any more."""
-        # Blocking, and reads time out in the kernel: so a read is one system call, not a poll and a read.
+        """Reason why the connection is lost; empty before."""
+        # Blocking, with a timeout of the kernel: one system call a read in place of a poll and a read.
         connected.settimeout(None)
         connected.setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(ANSWER_TIMEOUT), 0)
@@ -51,34 +49,35 @@ class Connection:
         self._lock = threading.Lock()
 
     def fileno(self) -> int:
-        """The socket's descriptor, for polling."""
+        """Return the socket's descriptor."""
         return self._socket.fileno()
 
     # Reading
 
     def receive(self) -> Assignment | None:
-        """Wait for some bytes and act on them; returns the job if they assign one.
+        """Wait for bytes and handle their packets; return the job if they assign one.
 
         Raises:
-            ConnectionLostError: the server hung up, did not answer in time, or does not speak the protocol.
+            ConnectionLostError: the server closed the connection, did not answer in time, or broke the
+                protocol.
         """
         return self._receive(0)
 
     def receive_now(self) -> Assignment | None:
-        """Like `receive`, without waiting."""
+        """Do the same without waiting."""
         return self._receive(socket.MSG_DONTWAIT)
 
     def _receive(self, flags: int) -> Assignment | None:
         try:
-            if MAY_LOOK and not flags and self.engine.next_job_is_near:
-                look(self._readable.poll)
-            data = interruptibly(self._socket.recv, _CHUNK, flags)
+            if MAY_SPIN and not flags and self.engine.next_job_is_near:
+                spin_poll(self._readable.poll)
+            data = call_checking_signals(self._socket.recv, _READ_SIZE, flags)
         except BlockingIOError:
             if flags:
                 return None
-            self._lose(f"no answer for {ANSWER_TIMEOUT:g} seconds")
+            self._lose(NO_ANSWER)
         except OSError as error:
-            self._lose(_reason(error))
+            self._lose(reason_of(error))
         if not data:
             self._lose("the job server closed the connection")
         self.heard = True
@@ -95,24 +94,24 @@ class Connection:
     # Writing
 
     def send(self, data: bytes | memoryview) -> None:
-        """Write all of it.
+        """Write all bytes.
 
         Raises:
-            ConnectionLostError: the connection broke, or the server takes nothing any more.
+            ConnectionLostError: the connection broke, or the server accepts no more bytes.
         """
         try:
             sent = self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._lose(_reason(error))
+            self._lose(reason_of(error))
         if sent < len(data):
             self._send_slowly(memoryview(data)[sent:])
 
     def end_events(self, handle: bytes) -> bool:
-        """The handler has returned: no more events of this job. Returns whether its end is to be sent.
+        """Refuse further events of a job whose handler returned; return whether its end has to be sent.
 
-        If not it was told from outside, and nothing more can be sent on this connection.
+        False means that another thread has sent the end and closed the connection for writing.
 
         Raises:
             ConnectionLostError: the connection broke while the handler ran.
@@ -124,7 +123,7 @@ class Connection:
         return untold
 
     def send_end(self, type: int, handle: bytes, body: bytes | None, follow: bytes) -> None:
-        """Write the end of a job and, in the same breath, what follows it.
+        """Write the end of a job and the packet that follows it, together.
 
         Raises:
             ConnectionLostError: see `send`.
@@ -132,10 +131,10 @@ class Connection:
         self._send_packet(type, handle, body, follow)
 
     def send_event(self, type: int, handle: bytes, body: bytes) -> None:
-        """Write an event of a running job, at once.
+        """Write an event of a running job.
 
         Raises:
-            JobLostError: the job is not ours any more.
+            JobLostError: the server has taken the job away.
             RuntimeError: the job has ended.
         """
         engine = self.engine
@@ -145,10 +144,10 @@ class Connection:
             try:
                 if self.lost:
                     self._lose(self.lost)
-                # Also keeps the server's errors from piling up until it stops reading what we send.
+                # Reading also keeps the server from blocking on unread errors.
                 if self._readable.poll(0):
                     self.receive_now()
-                if handle not in engine.disowned:
+                if handle not in engine.revoked:
                     self._send_packet(type, handle, body, b"")
                     return
                 reason = "the job server took the job away, its time was over"
@@ -157,13 +156,13 @@ class Connection:
         raise JobLostError(reason, handle.decode("utf-8", "surrogateescape"))
 
     async def drain(self) -> None:
-        """Nothing to wait for: `send_event` waits by itself."""
+        """Return at once: `send_event` waits by itself."""
 
     def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
-        """Tell how a job has ended whose handler hangs, from another thread, and then nothing more.
+        """Send the end of a job whose handler hangs, from another thread, and close the connection for
+        writing.
 
-        The socket is the loop's, which may go on at any moment: only the loop closes it, and not before this
-        is done.
+        Only the loop closes the socket, after this is done.
         """
         with self._lock, contextlib.suppress(ConnectionLostError):
             if not self.lost and self.engine.ended(handle):
@@ -175,7 +174,7 @@ class Connection:
             self.send(b"%b%b%b" % (request_head(type, len(handle)), handle, follow))
             return
         head = request_head(type, len(handle) + 1 + len(body))
-        if len(body) < _LARGE:
+        if len(body) < _UNCOPIED_SIZE:
             self.send(b"%b%b\0%b%b" % (head, handle, body, follow))
         else:
             self.send(b"%b%b\0" % (head, handle))
@@ -184,16 +183,16 @@ class Connection:
                 self.send(follow)
 
     def _send_slowly(self, rest: memoryview) -> None:
-        """Write what did not fit into the socket's buffer, and read meanwhile what the server has to say."""
+        """Write the bytes that did not fit into the socket's buffer, and read meanwhile."""
         ready = select.poll()
         ready.register(self._socket, select.POLLIN | select.POLLOUT)
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while True:
-            found = interruptibly(ready.poll, max(0.0, deadline - time.monotonic()) * 1000)
+            found = call_checking_signals(ready.poll, max(0.0, deadline - time.monotonic()) * 1000)
             if not found:
-                self._lose(f"the job server took nothing for {ANSWER_TIMEOUT:g} seconds")
+                self._lose(f"the job server accepted nothing for {ANSWER_TIMEOUT:g} seconds")
             if not found[0][1] & select.POLLOUT:
-                # While something is written no grab is out, so this is no job.
+                # No grab is outstanding during a write, so this assigns no job.
                 self.receive_now()
                 continue
             try:
@@ -201,7 +200,7 @@ class Connection:
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._lose(_reason(error))
+                self._lose(reason_of(error))
             rest = rest[sent:]
             if not rest:
                 return
@@ -210,9 +209,9 @@ class Connection:
     # The end
 
     def forked(self) -> None:
-        """In a forked process: write and read nothing any more; the connection is the parent's."""
+        """Stop reading and writing in a forked process; the connection is the parent's."""
         self.lost = FORKED
-        # Another thread of the parent may have held it.
+        # Another thread of the parent may hold the old one.
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -220,27 +219,22 @@ class Connection:
         self._socket.close()
 
     def hang_up(self) -> None:
-        """Close when the server has read all that was written."""
+        """Close once the server has read everything."""
         self._say_farewell()
         self._socket.close()
 
     def _say_farewell(self) -> None:
-        """Write nothing more, and wait until the server has read what was written.
+        """Close for writing, and wait until the server has read everything.
 
-        Closing a socket while something unread has arrived on it would destroy what is on its way to the
-        server: the result of the last job.
+        Closing a socket with unread input resets the connection, and the last result would be lost.
         """
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-            self._socket.settimeout(FAREWELL_TIMEOUT)
-            deadline = time.monotonic() + FAREWELL_TIMEOUT
-            while self._socket.recv(_CHUNK) and time.monotonic() < deadline:
+            self._socket.settimeout(keepalive.FAREWELL_TIMEOUT)
+            deadline = time.monotonic() + keepalive.FAREWELL_TIMEOUT
+            while self._socket.recv(_READ_SIZE) and time.monotonic() < deadline:
                 pass
 
     def _lose(self, reason: str) -> Never:
         self.lost = reason
         raise ConnectionLostError(self.engine.server, reason) from None
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

@@ -1,73 +1,45 @@
-"""Connecting in the background, so that a server that is gone never holds up the jobs of the others."""
+"""Connecting in the background, so that an unreachable server delays no job of the others."""
 
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from ...sockets import connect
 from ...wire.address import Address
-
-FIRST_PAUSE: Final = 0.1
-"""Seconds before the second attempt, at most."""
-LONGEST_PAUSE: Final = 10.0
-"""Seconds between two attempts at most."""
+from ..engine.keepalive import reason_of
 
 
-class Backoff:
-    """How long to wait before the next attempt: twice as long each time, and never as long as the others.
-
-    Each pause is a random part between a half and the whole of its length, so that the workers of a server
-    that went away do not all come back at the same moment.
-    """
-
-    def __init__(self, chance: Callable[[], float] = random.random) -> None:
-        self._chance = chance
-        self._next = FIRST_PAUSE
-
-    def pause(self) -> float:
-        """Seconds to wait now."""
-        length = self._next
-        self._next = min(2 * length, LONGEST_PAUSE)
-        return length * (1 + self._chance()) / 2
-
-    def reset(self) -> None:
-        """The server was there for a while: begin anew."""
-        self._next = FIRST_PAUSE
-
-
-class Dial:
-    """One attempt to connect, on a thread of its own that ends with it.
+class ConnectAttempt:
+    """One attempt to connect, on a thread that ends with it.
 
     Args:
-        address: the server's.
-        timeout: seconds that the attempt may take.
-        done: called on that thread when there is a socket to take or an `error`.
+        address: address of the server.
+        timeout: seconds for the attempt.
+        done: callback on that thread, when there is a socket or an `error`.
     """
 
     def __init__(self, address: Address, timeout: float, done: Callable[[], None]) -> None:
         self.error = ""
-        """Why there is no connection; empty until that is known."""
+        """Reason of a failed attempt; empty before."""
         self._address = address
         self._timeout = timeout
         self._done = done
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._given_up = False
-        threading.Thread(target=self._run, name=f"geartrain dials {address}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"geartrain connects {address}", daemon=True).start()
 
     def take(self) -> socket.socket | None:
-        """The socket, once; None while the attempt goes on, and after an error."""
+        """Return the socket once; None while the attempt goes on, and after an error."""
         with self._lock:
             found, self._socket = self._socket, None
             return found
 
     def give_up(self) -> None:
-        """Nobody will take the socket; close it, now or when it is there."""
+        """Close the socket, now or as soon as it is connected."""
         with self._lock:
             self._given_up = True
             if self._socket is not None:
@@ -78,14 +50,14 @@ class Dial:
         try:
             found = connect(self._address, self._timeout)
         except Exception as error:
-            # Names can be wrong in many ways; whatever it is, the loop has to know that this attempt is over.
-            self.error = (error.strerror if isinstance(error, OSError) else "") or str(error) or repr(error)
+            # Whatever is wrong with the name, the loop has to learn that this attempt is over.
+            self.error = reason_of(error)
         else:
             with self._lock:
                 if self._given_up:
                     found.close()
                 else:
                     self._socket = found
-        # The loop that waited for this may be gone.
+        # The loop may be closed.
         with contextlib.suppress(OSError):
             self._done()

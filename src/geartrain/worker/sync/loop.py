@@ -1,4 +1,4 @@
-"""The grab loop: takes turns between the job servers, and does one job at a time."""
+"""The grab loop: one job at a time, from the job servers in turn."""
 
 from __future__ import annotations
 
@@ -16,68 +16,68 @@ from ...wire import packets as p
 from ...wire.address import Address
 from ...wire.text import text_of
 from ..engine.engine import AWAKE, GRABBING, Assignment
-from ..functions import Table
+from ..functions import FunctionSource
 from ..hooks import Hooks
 from ..job import Job
 from ..outcome import Outcome, outcome_of
-from ..time_limits import Watch, watched
-from .servers import Server, Servers
+from ..time_limits import TimeLimitWatchdog, watch_time_limit
+from .servers import Servers, ServerState
 
 _log = structlog.get_logger("geartrain.worker")
 
 LONGEST_LOOK: Final = 3600.0
-"""Seconds that the loop waits in one go at most."""
+"""Longest single wait in seconds."""
 
 
 class Loop:
-    """Does the jobs of a worker's functions in one thread, over connections of its own."""
+    """Do the jobs of a worker's functions in one thread, over connections of its own."""
 
     def __init__(
         self,
         addresses: Sequence[Address],
-        functions: Table,
+        functions: FunctionSource,
         client_id: str,
         connect_timeout: float,
         hooks: Hooks,
-        watch: Watch | None = None,
+        watch: TimeLimitWatchdog | None = None,
     ) -> None:
         self.done = 0
-        """Jobs that were done."""
+        """Number of jobs done."""
         self._hooks = hooks
         self._watch = watch
         self._functions = functions
         self._servers = Servers(addresses, functions, client_id, connect_timeout)
-        # The server that a grab is out to. There is never more than one, so never a second job in hand.
-        self._grabbing: Server | None = None
+        # The server with the outstanding grab. There is at most one, so no job waits behind another.
+        self._grabbing: ServerState | None = None
         self._stopping = False
         self._runner: asyncio.Runner | None = None
 
     # From any thread and from signal handlers, so without locks
 
     def stop(self) -> None:
-        """Have `run` return when the job in hand is done."""
+        """Make `run` return after the current job."""
         self._stopping = True
         self._servers.wake()
 
     def wake(self) -> None:
-        """Something has changed: look at it, if asleep."""
+        """Make a sleeping loop notice a change."""
         self._servers.wake()
 
     def forked(self) -> list[int]:
-        """In a forked process: give up all connections; return their descriptors."""
+        """Give up all connections in a forked process; return their descriptors."""
         return self._servers.forked()
 
-    # From its own
+    # From the loop's thread
 
     def start(self) -> None:
-        """Have the hooks that are coroutine functions called, if there are coroutines to run."""
+        """Call the coroutine hooks, if there are coroutine functions."""
         if any(function.is_coroutine for function in self._functions.table.values()):
             self.finish(self._hooks.started_loop())
 
     def run(self, max_jobs: float = math.inf, timeout: float = math.inf) -> int:
-        """Do jobs until there were `max_jobs`, or none came for `timeout` seconds, or `stop` was called.
+        """Do jobs until `max_jobs` are done, `timeout` seconds have passed without one, or `stop` was called.
 
-        Returns how many jobs were done.
+        Return the number of jobs done.
         """
         before = self.done
         deadline = time.monotonic() + timeout
@@ -93,7 +93,7 @@ class Loop:
         return self.done - before
 
     def close(self, at_once: bool = False) -> None:
-        """Part from the servers: when they have read our last words, or at once."""
+        """Close all connections, once the servers have read everything or at once."""
         self._servers.close(at_once)
         if self._runner is not None:
             if not at_once:
@@ -101,8 +101,8 @@ class Loop:
             self._runner.close()
             self._runner = None
 
-    def _grab(self, deadline: float) -> Server | None:
-        """Wait until a server may have a job, and ask it; None when stopped or at the deadline."""
+    def _grab(self, deadline: float) -> ServerState | None:
+        """Wait until a server may have a job, and grab there; return None when stopped or at the deadline."""
         servers = self._servers
         looked = False
         while True:
@@ -126,8 +126,8 @@ class Loop:
             servers.look(max(0.0, min(left, LONGEST_LOOK)))
             looked = True
 
-    def _serve(self, server: Server, until: float) -> None:
-        """A grab is out: do the job that comes, and the next ones while it is this server's turn."""
+    def _serve(self, server: ServerState, until: float) -> None:
+        """Do the job that answers the grab, and the next ones while it is this server's turn."""
         connection = server.connection
         assert connection is not None
         engine = server.engine
@@ -143,7 +143,9 @@ class Loop:
                         return
                     connection.send_end(type, handle, body, self._follow(server, until))
                 except ConnectionLostError as error:
-                    _log.warning("a job's end could not be told", handle=text_of(handle), reason=str(error))
+                    _log.warning(
+                        "the end of a job could not be sent", handle=text_of(handle), reason=str(error)
+                    )
                     raise
             if engine.state != GRABBING:
                 self._grabbing = None
@@ -151,8 +153,8 @@ class Loop:
                     self._servers.awake.append(server)
                 return
 
-    def _do(self, server: Server, assigned: Assignment) -> Outcome:
-        # By what this server was told, which may have been withdrawn since.
+    def _do(self, server: ServerState, assigned: Assignment) -> Outcome:
+        # The function as announced to this server; it may be withdrawn since.
         function = server.engine.announced.get(assigned.function)
         if function is None:
             _log.error("a job of a function that was not announced", function=text_of(assigned.function))
@@ -166,13 +168,13 @@ class Loop:
             server.connection,
         )
         if self._watch is None or function.time_limit is None:
-            # As nearly always: even a context that does nothing costs a twentieth of a job.
+            # The usual case: an empty context manager would cost a twentieth of a job.
             return outcome_of(function, job, self._hooks, self.finish)
-        with watched(self._watch, function, job):
+        with watch_time_limit(self._watch, function, job):
             return outcome_of(function, job, self._hooks, self.finish)
 
-    def _follow(self, server: Server, until: float) -> bytes:
-        """What is written behind the end of a job: the next grab, if it is still this server's turn."""
+    def _follow(self, server: ServerState, until: float) -> bytes:
+        """Return the packet behind the end of a job: the next grab, if it is still this server's turn."""
         if self._stopping or self.done >= until:
             return b""
         servers = self._servers
@@ -185,11 +187,11 @@ class Loop:
         return server.engine.follow()
 
     def finish(self, awaitable: Awaitable[object]) -> object:
-        """Bring a handler's coroutine to its end, on the loop that all of them share."""
+        """Run a handler's coroutine to its end, on the event loop that all of them share."""
         if self._runner is None:
             self._runner = asyncio.Runner()
         coroutine = awaitable if isinstance(awaitable, Coroutine) else _wait_for(awaitable)
-        # A context of its own, as with tasks: what one job sets is not there in the next.
+        # A context of its own, as with tasks: context variables do not leak into the next job.
         return self._runner.run(coroutine, context=contextvars.copy_context())
 
 

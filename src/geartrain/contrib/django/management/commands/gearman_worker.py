@@ -35,7 +35,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Run until SIGTERM or Ctrl-C."""
         from geartrain.contrib.django import _worker
-        from geartrain.parent_watch import hold_lifeline
+        from geartrain.parent_watch import exit_with_parent
         from geartrain.worker.pool import Supervisor
         from geartrain.worker.pool.process import ProcessOptions, WorkerProcess
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 options["threads"], options["concurrency"], options["grace"], options["max_jobs"]
             )
             if options["until_eof"]:
-                hold_lifeline()
+                exit_with_parent()
             elif options["processes"] or options["reload"]:
                 # The last option marks the child.
                 command = [sys.executable, *sys.orig_argv[1:], "--until-eof"]

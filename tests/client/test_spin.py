@@ -11,7 +11,7 @@ import pytest
 
 from geartrain import Client
 from geartrain.client import turns
-from geartrain.spin import MAY_LOOK, MOMENT, look
+from geartrain.spin import MAY_SPIN, SPIN_SECONDS, spin_poll
 from tests.harness.form import uncompiled
 from tests.harness.rawwire import Packet
 from tests.server.running import RunningServer
@@ -25,7 +25,7 @@ def server() -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.mark.skipif(not MAY_LOOK, reason="with one processor nobody looks")
+@pytest.mark.skipif(not MAY_SPIN, reason="with one processor nobody looks")
 def test_what_is_there_is_found_at_once_and_what_is_not_only_looked_for() -> None:
     timeouts: list[int] = []
 
@@ -34,16 +34,16 @@ def test_what_is_there_is_found_at_once_and_what_is_not_only_looked_for() -> Non
         return found
 
     found = [(7, 1)]
-    assert look(poll) == found
+    assert spin_poll(poll) == found
     assert timeouts == [0]
     found = []
     begun = time.monotonic()
-    assert look(poll) == []
-    assert time.monotonic() - begun >= MOMENT
+    assert spin_poll(poll) == []
+    assert time.monotonic() - begun >= SPIN_SECONDS
     assert not any(timeouts)
 
 
-@pytest.mark.skipif(not MAY_LOOK, reason="with one processor nobody looks")
+@pytest.mark.skipif(not MAY_SPIN, reason="with one processor nobody looks")
 def test_after_quick_answers_a_slow_one_is_slept_for(server: RunningServer) -> None:
     with worker(server.host, server.port) as working, Client([server.address]) as client:
         client.run("echo")
@@ -69,17 +69,17 @@ def test_a_wait_of_no_time_says_nothing_about_the_next(server: RunningServer) ->
 
 
 @uncompiled
-@pytest.mark.skipif(not MAY_LOOK, reason="with one processor nobody looks")
+@pytest.mark.skipif(not MAY_SPIN, reason="with one processor nobody looks")
 def test_who_looked_in_vain_sleeps_from_then_on(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[object] = []
 
     def counting(poll: Any) -> Any:
-        found.append(look(poll))
+        found.append(spin_poll(poll))
         return found[-1]
 
-    monkeypatch.setattr(turns, "look", counting)
+    monkeypatch.setattr(turns, "spin_poll", counting)
     with server.connect() as slow, Client([server.address]) as client:
         slow.can_do("f")
 
