@@ -22,7 +22,7 @@ HOT = (
     "journal/alive.py",
     "journal/table.py",
     "journal/packed.py",
-    "lookout.py",
+    "spin.py",
     "client/answers.py",
     "client/channel.py",
     "client/engine.py",
