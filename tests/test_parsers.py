@@ -122,6 +122,8 @@ def test_the_five_fields_of_a_packet_have_a_next_time_or_are_refused(fields: lis
 @given(
     st.one_of(TEXTS, st.builds("{}{}".format, st.sampled_from(["unix:", "tls:", "[", "[::1]:", "h:"]), TEXTS))
 )
+@example("]::")
+@example(":]:")
 @example("unix:/" + "x" * 108)
 @example("host:" + "9" * 5000)
 def test_an_address_is_read_back_as_it_is_shown_or_refused(text: str) -> None:

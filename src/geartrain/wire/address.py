@@ -74,7 +74,7 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
         host, _, port = text.partition(":")
     if not host:
         raise ValueError(f"{_short(text)}: the host is missing")
-    if len(host) > MAX_HOST or not host.isprintable() or " " in host:
+    if len(host) > MAX_HOST or not host.isprintable() or any(mark in host for mark in " []"):
         raise ValueError(f"{_short(text)}: this is no name of a host")
     if not port:
         if text.endswith(":") and text.count(":") == 1:

@@ -79,7 +79,13 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         _thread.start_new_thread(_say_so, (number, unsaid))
 
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number in _SIGNALS if previous[number] is not signal.SIG_IGN]
+    # A program that has a use for SIGHUP keeps it, to read its files again for example.
+    ours = [
+        number
+        for number in _SIGNALS
+        if previous[number] is not signal.SIG_IGN
+        and not (number == signal.SIGHUP and callable(previous[number]))
+    ]
     for number in ours:
         signal.signal(number, receive)
 

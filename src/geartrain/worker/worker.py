@@ -217,9 +217,10 @@ class Worker:
                 arguments that its annotations declare, and with the job before them if its first parameter is
                 annotated `Job`. It is raw if it can be called with a job alone and annotates nothing else.
             timeout: seconds that a job may take, rounded up to milliseconds (CAN_DO_TIMEOUT). When they are
-                over the server gives the job to another worker; this handler is not stopped, but its next
-                event raises `JobLostError` and its result is dropped. gearmand and Geartrain make it one
-                second at least; Gearman::Server takes the milliseconds for seconds. None: no limit.
+                over the server gives the job to another worker. This handler is not stopped; once another
+                worker has the job, its next event raises `JobLostError` and its result is dropped. gearmand
+                and Geartrain make it one second at least; Gearman::Server takes the milliseconds for seconds.
+                None: no limit.
             time_limit: seconds after which the job fails: its client is told the `TimeLimitError`. A
                 coroutine is broken off wherever it awaits something. A plain function can't be; its limit
                 holds in `geartrain work`, which ends the process and starts another. None: no limit.
