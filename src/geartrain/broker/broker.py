@@ -30,6 +30,7 @@ from .limits import (
     refuse_unread,
 )
 from .outbox import Outboxes
+from .quarantine import Quarantine
 from .questions import Questions
 from .records import Batch, Document, JobRecord
 from .state import NORMAL, Peer
@@ -345,6 +346,11 @@ class Broker:
     def restore_document(self, document: Document) -> None:
         """Take up a document that a journal kept; called before `restore`."""
         self.jobs.restore_document(document)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """What was kept and can't be used."""
+        return self._ledger.quarantine
 
     def keep(self, document: Document) -> None:
         """Make a document durable with the next commit."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 from ..wire import packets as p
@@ -48,6 +49,8 @@ class Builtins:
             b"geartrain.dead.show": self._dead_show,
             b"geartrain.dead.requeue": self._dead_requeue,
             b"geartrain.dead.drop": self._dead_drop,
+            b"geartrain.quarantine.list": self._quarantine_list,
+            b"geartrain.quarantine.drop": self._quarantine_drop,
         }
 
     def register(self, name: str, builtin: Builtin) -> None:
@@ -120,7 +123,8 @@ class Builtins:
         for job in jobs.dead.values():
             name = job.function.name
             dead[name] = dead.get(name, 0) + 1
-        return [
+        unusable = self._ledger.quarantine.of(policies.KIND)
+        found: list[dict[str, Any]] = [
             {
                 "function": _text(name),
                 "total": function.total,
@@ -142,6 +146,19 @@ class Builtins:
             }
             for name in jobs.functions.policies.names()
             if name not in jobs.functions
+        ]
+        for row in found:
+            item = unusable.pop(row["function"], None)
+            if item is not None:
+                row["error"] = item.reason
+        return found + [
+            {
+                "function": name,
+                **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers"), 0),
+                "settings": jobs.functions.policies.default.settings(),
+                "error": item.reason,
+            }
+            for name, item in sorted(unusable.items())
         ]
 
     def _function_set(self, workload: bytes) -> Any:
@@ -214,6 +231,30 @@ class Builtins:
             return jobs
         name = _bytes(take_text(wanted, "function"))
         return [job for job in jobs if job.function.name == name]
+
+    # Stored items that can't be used
+
+    def _quarantine_list(self, workload: bytes) -> Any:
+        """`{"limit": N}`, optional → the stored items that can't be used, with the reasons."""
+        limit = json_object(workload).get("limit", 100)
+        if not isinstance(limit, int) or limit < 0:
+            raise ValueError(f"limit: expected a whole number, got {limit!r}")
+        return [
+            {"kind": item.kind, "key": item.key, "reason": item.reason}
+            for item in islice(self._ledger.quarantine.values(), limit)
+        ]
+
+    def _quarantine_drop(self, workload: bytes) -> Any:
+        """`{"kind": KIND, "key": KEY}` → which one was removed from the journal."""
+        wanted = json_object(workload)
+        kind, key = take_text(wanted, "kind"), take_text(wanted, "key")
+        if self._ledger.quarantine.get(kind, key) is None:
+            raise ValueError(f"no {kind} {key!r} is in quarantine")
+        if kind == "job":
+            self._jobs.drop_dead(_bytes(key))
+        else:
+            self._ledger.drop(kind, key)
+        return {"dropped": {"kind": kind, "key": key}}
 
     def _describe(self, job: Job) -> dict[str, Any]:
         if job.handle in self._jobs.dead:

@@ -15,6 +15,9 @@ from ..wire import packets as p
 from ..wire.codec import response_head
 from .state import Job
 
+LARGEST_NUMBER: Final = 1 << 62
+"""The numbers of jobs are below it."""
+
 _PAGE_BITS: Final = 8
 _PAGE: Final = 1 << _PAGE_BITS
 """Jobs in a page."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -13,13 +13,14 @@ from .calendar import Calendar
 from .dead import Dead
 from .dispatch import Dispatch
 from .functions import Functions
-from .handles import Handles
+from .handles import LARGEST_NUMBER, Handles
+from .history import History, dump_history, load_history
 from .ledger import Ledger
 from .limits import Limits, size_of
 from .outbox import Outboxes
 from .records import DEAD, QUEUED, Document, JobRecord
 from .results import EXCEPTION, FAIL, Outcome, Results, load_outcome
-from .state import Function, Job, Peer
+from .state import NORMAL, PRIORITIES, Function, Job, Peer
 from .waiters import Waiters
 
 MAX_HISTORY: Final = 100
@@ -121,13 +122,18 @@ class Jobs:
         """Make a background job durable as it is now, for the first time or again."""
         if not self._ledger.durable:
             return
-        history = b""
-        if job.attempts:
-            history = json.dumps([job.attempts, job.history or [], job.timeouts]).encode()
+        history = dump_history(History(job.attempts, tuple(job.history or ()), job.timeouts))
         self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
 
     def restore(self, record: JobRecord) -> None:
-        """Take up a job that a journal kept, whatever the limits are now."""
+        """Take up a job that a journal kept, whatever the limits are now.
+
+        A job that can't be used is dead, and quarantined: the others are served.
+        """
+        reason = _why_unusable(record)
+        if reason:
+            self._quarantine(record, reason)
+            return
         handle = self.by_handle.handle(record.number)
         function = self.functions.of_job(record.function)
         job = Job(
@@ -144,10 +150,10 @@ class Jobs:
         job.due = record.due
         job.serial = -1
         if record.history:
-            attempts, history, *timeouts = json.loads(record.history)
-            job.attempts = attempts
-            job.timeouts = timeouts[0] if timeouts else 0
-            job.history = [(float(time), str(reason)) for time, reason in history]
+            history = load_history(record.history)
+            job.attempts = history.attempts
+            job.timeouts = history.timeouts
+            job.history = list(history.reasons)
         self.by_handle.skip(record.number)
         if record.state == DEAD:
             self._bury(job)
@@ -162,13 +168,43 @@ class Jobs:
             job.due = 0.0
         self.start(job)
 
+    def _quarantine(self, record: JobRecord, reason: str) -> None:
+        handle = self.by_handle.handle(record.number)
+        # Requeued, it is a job like any other: only what can be written again is taken over.
+        priority = record.priority if 0 <= record.priority < PRIORITIES else NORMAL
+        queued_at = record.queued_at if math.isfinite(record.queued_at) else 0.0
+        job = Job(
+            record.number,
+            handle,
+            self.functions.of_job(record.function),
+            record.unique,
+            record.workload,
+            priority,
+            True,
+            record.reducer,
+            queued_at,
+        )
+        job.serial = -1
+        job.history = [(self.wall, f"it can't be used: {reason}")]
+        if record.number < LARGEST_NUMBER:
+            self.by_handle.skip(record.number)
+        self._ledger.quarantine.add("job", handle.decode(), b"", reason)
+        self._bury(job)
+
     def restore_document(self, document: Document) -> None:
-        """Take up a policy or an outcome that a journal kept; other kinds belong to others."""
-        if document.kind == policies.KIND:
-            self.functions.policies.restore(document)
-        elif document.kind == "result":
-            for handle in self.results.put(load_outcome(document.value)):
-                self._ledger.drop("result", handle.decode())
+        """Take up a policy or an outcome that a journal kept; other kinds belong to others.
+
+        A document that can't be used is quarantined.
+        """
+        kind, key, value = document
+        try:
+            if kind == policies.KIND:
+                self.functions.policies.restore(document)
+            elif kind == "result":
+                for handle in self.results.put(load_outcome(key, value)):
+                    self._ledger.drop("result", handle.decode())
+        except ValueError as error:
+            self._ledger.quarantine.add(kind, key, value, str(error))
 
     # Running
 
@@ -476,13 +512,16 @@ class Jobs:
         for oldest in self.dead.bury(job):
             if self.notice is not None:
                 self.notice(oldest, "was dropped: there are too many dead ones")
+            self._ledger.quarantine.release("job", oldest.handle.decode())
             self._ledger.end(oldest)
 
     def requeue_dead(self, handle: bytes) -> bool:
         """Give a dead job its attempts anew; false if there is none of that handle."""
-        job = self.dead.exhume(handle)
-        if job is None:
+        job = self.dead.get(handle)
+        if job is None or not _can_run(job):
             return False
+        self.dead.exhume(handle)
+        self._ledger.quarantine.release("job", handle.decode())
         # Its function may have been forgotten meanwhile, and made known again as another.
         job.function = self.functions.of_job(job.function.name)
         if self.results.discard(handle):
@@ -499,6 +538,7 @@ class Jobs:
         job = self.dead.exhume(handle)
         if job is None:
             return False
+        self._ledger.quarantine.release("job", handle.decode())
         self._ledger.end(job)
         return True
 
@@ -522,3 +562,33 @@ class Jobs:
         if len(self.results):
             for handle in self.results.expire(wall):
                 self._ledger.drop("result", handle.decode())
+
+
+def _why_unusable(record: JobRecord) -> str:
+    """Say why a job of a journal can't be used; empty if it can."""
+    if not 0 <= record.number < LARGEST_NUMBER:
+        return f"its number is {record.number}"
+    if record.state not in (QUEUED, DEAD):
+        return f"its state is {record.state}: a newer release may know it"
+    if not 0 <= record.priority < PRIORITIES:
+        return f"its priority is {record.priority}"
+    if not record.function:
+        return "it has no function"
+    if _holds_nul(record.function, record.unique, record.reducer):
+        return "the name of its function or reducer, or its unique, holds a NUL"
+    if not (math.isfinite(record.due) and math.isfinite(record.queued_at)):
+        return "its times are no numbers"
+    if record.history:
+        try:
+            load_history(record.history)
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _can_run(job: Job) -> bool:
+    return 0 <= job.number < LARGEST_NUMBER and not _holds_nul(job.function.name, job.unique, job.reducer)
+
+
+def _holds_nul(*names: bytes) -> bool:
+    return any(b"\0" in name for name in names)

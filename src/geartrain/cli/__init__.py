@@ -23,6 +23,7 @@ from . import (
     gearmand,
     journal,
     ping,
+    quarantine,
     result,
     schedule,
     serve,
@@ -49,7 +50,7 @@ app = typer.Typer(
 # An app that has a name becomes a command with commands of its own, the others' commands join the root.
 for family in (
     *(demo, serve, work, submit, result, status, workers, ping),
-    *(function, schedule, dead, journal, admin, doctor, gearmand),
+    *(function, schedule, dead, quarantine, journal, admin, doctor, gearmand),
 ):
     app.add_typer(family.app)
 

@@ -53,7 +53,7 @@ def _show(servers: list[str], as_json: bool) -> bool:
                     row["server"],
                     row["function"],
                     *(row[name] for name in numbers),
-                    in_words(row["settings"]),
+                    in_words(row["settings"], row.get("error", "")),
                 ][first:]
                 for row in rows
             ],
@@ -149,9 +149,12 @@ def _report(answers: dict[str, Any]) -> None:
         typer.echo(f"{printable(answer['function'])}: {in_words(answer['settings']) or 'no settings'}")
 
 
-def in_words(settings: dict[str, Any]) -> str:
-    """Settings on one line, as `set` takes them."""
-    return ", ".join(f"{name.replace('_', '-')} {_in_words(value)}" for name, value in settings.items())
+def in_words(settings: dict[str, Any], error: str = "") -> str:
+    """Settings on one line, as `set` takes them, and why stored ones can't be used."""
+    words = [f"{name.replace('_', '-')} {_in_words(value)}" for name, value in settings.items()]
+    if error:
+        words.append(f"the stored settings can't be used: {printable(error)}")
+    return ", ".join(words)
 
 
 def _in_words(value: object) -> str:
