@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from geartrain import Task
 from geartrain.broker.policy import Policy
-from geartrain.server.config import Settings
+from geartrain.server.config import _FIELDS, _KINDS, Settings
 from geartrain.server.cron import Cron, next_time
 from geartrain.units import MAX_EPOCH, MAX_SECONDS, MAX_SIZE, parse_seconds, parse_size
 from geartrain.wire.address import parse_address
 from geartrain.wire.codec import leading_int
+from tests.harness.servers import geartrain
 
 
 def sentence(error: ValueError) -> str:
@@ -124,6 +125,13 @@ def test_the_five_fields_of_a_packet_have_a_next_time_or_are_refused(fields: lis
 )
 @example("]::")
 @example(":]:")
+@example("::]")
+@example("[unix]:5")
+@example("tls")
+@example("unix")
+@example("tls:unix:/x")
+@example("a:b:c")
+@example("[::1%eth0]:5")
 @example("unix:/" + "x" * 108)
 @example("host:" + "9" * 5000)
 def test_an_address_is_read_back_as_it_is_shown_or_refused(text: str) -> None:
@@ -187,7 +195,14 @@ def test_a_task_for_the_past_is_due_at_once() -> None:
         ["serve", "--set", "timeouts.idle=1e400"],
         ["serve", "--set", "limits.packet=" + "9" * 400 + "T"],
         ["serve", "--listen", "unix:/" + "x" * 200],
+        ["serve", "--set", "backlog=99999999999"],
+        ["serve", "--set", "keepalive.idle=100000"],
+        ["serve", "--set", "keepalive.probes=99999999999"],
         ["serve", "--listen", "a b"],
+        ["serve", "--listen", "[::1"],
+        ["serve", "--listen", "::]"],
+        ["serve", "--listen", "tls:unix:/tmp/x"],
+        ["status", "--server", "http://host:4730"],
         ["status", "--server", "unix:/" + "x" * 200],
         ["status", "--server", "host:99999"],
     ],
@@ -197,6 +212,22 @@ def test_a_value_in_no_range_ends_a_command_with_a_sentence_and_code_2(arguments
     done = subprocess.run([*GEARTRAIN, *arguments], capture_output=True, text=True, timeout=60)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     assert done.stderr.strip()
+
+
+def test_a_server_starts_with_the_largest_values_of_its_settings() -> None:
+    arguments = []
+    for key, field in _FIELDS.items():
+        name, kind, unit = ".".join(key), _KINDS[key], field.metadata["unit"]
+        if name == "port" or kind not in (int, float):
+            continue
+        largest = field.metadata["most"] or {"seconds": int(MAX_SECONDS) - 1, "bytes": MAX_SIZE}.get(
+            unit, 10**30
+        )
+        arguments.append(f"--set={name}={largest}")
+    assert len(arguments) > 20
+    with geartrain(*arguments) as server, server.connect() as peer:
+        peer.submit("f")
+        peer.sync()
 
 
 def test_sizes_mean_the_same_for_workers_and_servers() -> None:

@@ -17,6 +17,8 @@ KEEPALIVE_IDLE: Final = 30
 KEEPALIVE_INTERVAL: Final = 10
 KEEPALIVE_PROBES: Final = 3
 
+_MAX_INT: Final = 2**31 - 1
+
 _HUNG_UP: Final = getattr(select, "POLLRDHUP", select.POLLIN)
 
 
@@ -63,7 +65,7 @@ def tune(
         ("TCP_KEEPIDLE", idle),
         ("TCP_KEEPINTVL", interval),
         ("TCP_KEEPCNT", probes),
-        ("TCP_USER_TIMEOUT", int(stalled * 1000)),
+        ("TCP_USER_TIMEOUT", min(int(stalled * 1000), _MAX_INT)),
     ):
         option = getattr(socket, name, None)
         if option is not None and value > 0:

@@ -181,6 +181,20 @@ GOOD = [
         "--hashtable-buckets=2000",
         "--exceptions",
         "--keepalive-idle=-1",
+        "--keepalive-idle=-2",
+        "--keepalive-idle=2147483647",
+        "--keepalive-count=1000",
+        "--backlog=-2",
+        "--backlog=2147483647",
+        "--backlog=+5",
+        "--file-descriptors=0",
+        "--file-descriptors=-1",
+        "--worker-wakeup=-1",
+        "--worker-wakeup=300",
+        "--hashtable-buckets=-1",
+        "--mysql-port=3306",
+        "--redis-port=redis",
+        "--http-port=x",
     )
 ]
 """Arguments that gearmand takes."""
@@ -213,6 +227,24 @@ WRONG = [
         "--config-file=missing.conf -d",
         "--keepalive-count=many",
         "--threads=few",
+        "--threads=4294967296",
+        "--backlog=2147483648",
+        "--backlog=1_0",
+        "--backlog=٣",
+        "--backlog=1.5",
+        "--keepalive-count=4294967295",
+        "--worker-wakeup=4294967296",
+        "--mysql-port=65536",
+        "--mysql-port=",
+        "--listen=",
+        "--log-file=",
+        "--pid-file=",
+        "--user=",
+        "--http-port=",
+        "--job-handle-prefix=",
+        "--ssl-key=",
+        "--libsqlite3-db=",
+        "--redis-password=",
     )
 ]
 """Arguments that it refuses."""
@@ -277,6 +309,80 @@ def test_a_configuration_file_is_good_where_it_is_for_gearmand(text: str, tmp_pa
         for command in ([GEARMAND_C], GEARMAND)
     ]
     assert codes == [int(text in WRONG_FILES)] * 2
+
+
+# Arguments, GEARMAND_PORT and the configuration file, in which A and B stand for two free ports.
+STARTS = {
+    "a port": (["-p", "A"], "", ""),
+    "an address": (["-p", "A", "-L", "127.0.0.1"], "", ""),
+    "a name": (["-p", "A", "--listen=localhost"], "", ""),
+    "the environment": (["-L", "127.0.0.1"], "A", ""),
+    "a flag before the environment": (["-L", "127.0.0.1", "-p", "B"], "A", ""),
+    "the file before the environment": (["-L", "127.0.0.1"], "A", "-p B"),
+    "the file": ([], "", "--port A --listen=127.0.0.1\n"),
+    "a flag before the file": (["-p", "B"], "", "--port A --listen=127.0.0.1\n"),
+    "a line that is no option": (["-L", "127.0.0.1"], "A", "port=B\n"),
+    "values that mean the default": (
+        ["-p", "A", "-L", "127.0.0.1", "-f", "0", "-b", "-1", "-t", "0"],
+        "",
+        "",
+    ),
+    "no such address": (["-p", "A", "-L", "999.1.1.1"], "", ""),
+    "an address of another machine": (["-p", "A", "-L", "192.0.2.1"], "", ""),
+    "no such queue": (["-p", "A", "-q", "none"], "", ""),
+    "no such protocol": (["-p", "A", "-r", "none"], "", ""),
+    "no such user": (["-p", "A", "-L", "127.0.0.1", "-u", "nobody-there"], "", ""),
+}
+
+
+def _start(command: list[str], case: str, folder: Path) -> list[str] | int:
+    """Return at which ports a server of STARTS listens, or its exit code."""
+    arguments, variable, text = STARTS[case]
+    ports = {"A": str(free_port()), "B": str(free_port())}
+
+    def filled(words: str) -> str:
+        return re.sub(r"\b[AB]\b", lambda match: ports[match[0]], words)
+
+    words = [filled(word) for word in arguments]
+    if text:
+        (folder / "gearmand.conf").write_text(filled(text))
+        words.append("--config-file=gearmand.conf")
+    environment = {"GEARMAND_PORT": filled(variable)} if variable else {}
+    with subprocess.Popen(
+        [*command, "--log-file=stderr", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+
+        def found() -> list[str]:
+            return [name for name, port in ports.items() if accepts(HOST, int(port))]
+
+        try:
+            wait_until(lambda: server.poll() is not None or bool(found()), "it listens or has ended")
+            code = server.poll()
+            return found() if code is None else code
+        finally:
+            if server.poll() is None:
+                server.terminate()
+                server.wait(30)
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_it_listens_where_gearmand_does_or_ends_as_it_does(case: str, tmp_path: Path) -> None:
+    require(GEARMAND_C, "gearmand (C) is missing: apt-get install gearman-job-server")
+    if "user" in case and os.geteuid() != 0:
+        pytest.skip("only root may become somebody else")
+    theirs, ours = (_start(list(command), case, tmp_path) for command in ([GEARMAND_C], GEARMAND))
+    assert ours == theirs
+
+
+def test_values_beyond_what_the_kernel_takes_are_its_largest() -> None:
+    settings, _ = parsed("--keepalive-idle=2147483647", "--keepalive-count=1000", "--keepalive-interval=-2")
+    assert settings["keepalive.idle"] == 32767
+    assert settings["keepalive.probes"] == 127
+    assert "keepalive.interval" not in settings
 
 
 def test_words_of_the_file_that_are_no_options_are_logged(tmp_path: Path) -> None:

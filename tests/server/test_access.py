@@ -218,12 +218,26 @@ def test_the_end_of_a_job_is_told_to_those_who_may_submit_it(tmp_path: Path) -> 
     ):
         token(owner, "pay")
         token(other, "web")
+        other.send(Packet.OPTION_REQ, "exceptions")
+        other.expect(Packet.OPTION_RES, "exceptions")
         handle = owner.submit("payroll", type=Packet.SUBMIT_JOB_BG)
 
+        def answers(asked_for: bytes) -> list[bytes]:
+            found = []
+            for name, kind in (
+                ("geartrain.result", Packet.WORK_EXCEPTION),
+                ("geartrain.outcome", Packet.WORK_COMPLETE),
+            ):
+                other.send(Packet.SUBMIT_JOB, name, "", asked_for + b"\n")
+                asked = other.expect(Packet.JOB_CREATED, ...)[0]
+                found.append(other.expect(kind, asked, ...)[1].replace(asked_for, b"HANDLE"))
+                other.send(Packet.SUBMIT_JOB_EPOCH, name, "", "0", asked_for)
+                found += other.expect(Packet.ERROR, ..., ...)
+            return found
+
         def refused() -> None:
-            for name in ("geartrain.result", "geartrain.outcome"):
-                denied(other, Packet.SUBMIT_JOB, name, "", handle)
-                denied(other, Packet.SUBMIT_JOB_EPOCH, name, "", "0", handle + b"\n")
+            # As the handle of no job: a refusal would tell that there is one.
+            assert answers(handle) == answers(b"H:unknown:1")
 
         refused()
         owner.can_do("payroll")

@@ -188,6 +188,7 @@ class Broker:
         check: Callable[[Peer, int, bytes], bytes],
         take_token: Callable[[Peer, bytes], bool],
         may_know: Callable[[Peer, bytes], bool],
+        may_ask_of: Callable[[Peer, bytes], bool],
     ) -> None:
         """Have what peers ask for checked from now on.
 
@@ -195,10 +196,12 @@ class Broker:
             check: says why a peer may not send a packet of those that want a right; empty if it may.
             take_token: takes a token that a peer sent as an option; says whether it is known.
             may_know: says whether a peer may know of the jobs of a function.
+            may_ask_of: says whether a peer may know how the job with a handle ended.
         """
         self._check = check
         self._take_token = take_token
         self.questions.permits = may_know
+        self.builtins.permits = may_ask_of
 
     # What happens
 

@@ -29,6 +29,8 @@ BUILTIN_PREFIX: Final = b"geartrain."
 MAX_QUESTION: Final = 1024 * 1024
 """Bytes of a workload at most: what is made of it takes a multiple, and everybody waits meanwhile."""
 
+_OF_A_JOB: Final = frozenset({b"geartrain.result", b"geartrain.outcome"})
+
 Builtin = Callable[[bytes], Any]
 """Takes the workload, returns what JSON can hold or raises ValueError with a sentence."""
 
@@ -52,6 +54,8 @@ class Builtins:
             b"geartrain.quarantine.list": self._quarantine_list,
             b"geartrain.quarantine.drop": self._quarantine_drop,
         }
+        self.permits: Callable[[Peer, bytes], bool] | None = None
+        """Whether a peer may know how the job with a handle ended; None without access rules."""
 
     def register(self, name: str, builtin: Builtin) -> None:
         """Add a function; its name begins with `geartrain.`."""
@@ -74,10 +78,15 @@ class Builtins:
         try:
             if len(workload) > MAX_QUESTION:
                 raise ValueError(f"the workload is larger than {MAX_QUESTION} bytes")
+            is_hidden = (
+                name in _OF_A_JOB and self.permits is not None and not self.permits(peer, workload.strip())
+            )
             if name == b"geartrain.result":
+                if is_hidden:
+                    raise _no_job(workload.strip())
                 self._result(peer, handle, workload)
                 return
-            found = self._functions[name](workload)
+            found = _unknown(workload.strip()) if is_hidden else self._functions[name](workload)
             answer = json.dumps(found).encode()
         except (ValueError, ArithmeticError, RecursionError) as error:
             self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode("utf-8", "backslashreplace"))
@@ -100,7 +109,7 @@ class Builtins:
             if job is not None or asked_for in self._jobs.dead:
                 self._outboxes.send_end(peer, FAIL, handle, b"")
                 return
-            raise ValueError(f"{asked_for.decode('utf-8', 'replace')}: no job or kept result has this handle")
+            raise _no_job(asked_for)
         self._jobs.waiters.add(job, peer, handle)
 
     def _outcome(self, workload: bytes) -> Any:
@@ -111,7 +120,7 @@ class Builtins:
             return outcome.describe()
         job = self._jobs.by_handle.get(handle) or self._jobs.dead.get(handle)
         if job is None:
-            return {"handle": handle.decode("utf-8", "replace"), "state": "unknown"}
+            return _unknown(handle)
         return self._describe(job)
 
     # Policies
@@ -276,6 +285,14 @@ class Builtins:
             "started_at": job.started_at,
             "history": [{"time": time, "reason": reason} for time, reason in job.history or []],
         }
+
+
+def _no_job(handle: bytes) -> ValueError:
+    return ValueError(f"{handle.decode('utf-8', 'replace')}: no job or kept result has this handle")
+
+
+def _unknown(handle: bytes) -> dict[str, Any]:
+    return {"handle": handle.decode("utf-8", "replace"), "state": "unknown"}
 
 
 def json_object(workload: bytes) -> dict[str, Any]:

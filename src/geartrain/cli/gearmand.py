@@ -51,6 +51,15 @@ _SETTINGS: Final = {
     "worker_wakeup": "worker_wakeup",
 }
 
+# The kernel's limits; gearmand takes larger values.
+_MOST: Final = {"keepalive_idle": 32767, "keepalive_interval": 32767, "keepalive_count": 127}
+
+_INT: Final = (-(2**31), 2**31 - 1)
+_UNSIGNED: Final = (-(2**32) + 1, 2**32 - 1)
+_UNSIGNED_LONG: Final = (-(2**64) + 1, 2**64 - 1)
+_PORT: Final = (-(2**16) + 1, 2**16 - 1)
+"""Ranges of gearmand's types. Its unsigned numbers take a minus, too."""
+
 _NO_EFFECT: Final = {
     "coredump": "the system's limit on core files counts",
     "hashtable-buckets": "the tables grow by themselves",
@@ -155,10 +164,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+    # As C++ reads it: no blanks, no underscores, no digits of other scripts.
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
 
 
 def _within(least: int, most: int) -> Callable[[str], int]:
@@ -172,7 +181,7 @@ def _within(least: int, most: int) -> Callable[[str], int]:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]{1,20}", text):
         try:
             return socket.getservbyname(text, "tcp")
         except OSError:
@@ -180,6 +189,13 @@ def _port(text: str) -> int:
                 f"expected a port or the name of a service, got {text!r}"
             ) from None
     return _within(0, 65535)(text)
+
+
+def _buckets(text: str) -> int:
+    number = _within(*_UNSIGNED)(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("expected a number from 1 on, got 0")
+    return number
 
 
 def _level(text: str) -> str:
@@ -223,20 +239,25 @@ def _parser(*, abbreviations: bool) -> argparse.ArgumentParser:
     def flag(*flags: str, help: str) -> None:
         parser.add_argument(*flags, action=_Flag, help=help)
 
-    add("-b", "--backlog", type=_number, help="connections that the kernel holds until they are accepted")
+    add(
+        "-b",
+        "--backlog",
+        type=_within(*_INT),
+        help="connections that the kernel holds until they are accepted",
+    )
     flag("--check-args", help="read the options and the configuration file, start nothing; exit code 0 or 1")
     flag("-d", "--daemon", help="run in the background; returns once it listens")
     flag("--exceptions", help="clients get exceptions without asking")
-    add("-f", "--file-descriptors", type=_within(1, 2**31), help="file descriptors to use at most")
+    add("-f", "--file-descriptors", type=_within(*_UNSIGNED_LONG), help="file descriptors to use at most")
     flag("-h", "--help", help="show this and end")
     add(
         "-j", "--job-retries", type=_within(-1, 255),
         help="attempts of a job that loses its workers; 0: one, -1: any number",
     )  # fmt: skip
     add("--job-handle-prefix", help="prefix of handles")
-    add("--keepalive-idle", type=_number, help="seconds of silence before the first probe")
-    add("--keepalive-interval", type=_number, help="seconds between two probes")
-    add("--keepalive-count", type=_number, help="probes without an answer that end a connection")
+    add("--keepalive-idle", type=_within(*_INT), help="seconds of silence before the first probe")
+    add("--keepalive-interval", type=_within(*_INT), help="seconds between two probes")
+    add("--keepalive-count", type=_within(*_INT), help="probes without an answer that end a connection")
     add("-l", "--log-file", help="log file, stderr or none")
     add("-L", "--listen", help="address to listen on, by default all")
     add("-P", "--pid-file", help="file for the process id")
@@ -250,7 +271,7 @@ def _parser(*, abbreviations: bool) -> argparse.ArgumentParser:
     add("-u", "--user", help="user to become once it listens")
     add("-v", "--verbose", type=_level, help="least important level to log, such as INFO")
     flag("-V", "--version", help="show the version and end")
-    add("-w", "--worker-wakeup", type=_within(0, 2**32), help="workers to wake for a job; 0: all")
+    add("-w", "--worker-wakeup", type=_within(*_UNSIGNED), help="workers to wake for a job; 0: all")
     add("-p", "--port", type=_port, help="port or service name; 4730 unless GEARMAND_PORT is set")
     flag("--ssl", help="speak TLS")
     add("--ssl-ca-file", help="authorities of the peers' certificates, a PEM file")
@@ -258,11 +279,12 @@ def _parser(*, abbreviations: bool) -> argparse.ArgumentParser:
     add("--ssl-key", help="its private key, a PEM file")
     add("--libsqlite3-db", help="with -q libsqlite3: the journal is beside this file")
     hidden = argparse.SUPPRESS
-    add("--hashtable-buckets", type=_within(1, 2**32), help=hidden)
-    add("-t", "--threads", type=_number, help=hidden)
+    add("--hashtable-buckets", type=_buckets, help=hidden)
+    add("-t", "--threads", type=_within(*_UNSIGNED), help=hidden)
+    add("--mysql-port", type=_within(*_PORT), help=hidden)
     add("-r", "--protocol", type=_protocol, help=hidden)
     for name in _NO_EFFECT:
-        if name in ("hashtable-buckets", "threads", "protocol"):
+        if name in ("hashtable-buckets", "threads", "protocol", "mysql-port"):
             continue
         if name in _NO_EFFECT_FLAGS:
             flag(f"--{name}", help=hidden)
@@ -279,12 +301,14 @@ def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str
     for word in arguments:
         if re.fullmatch("-v+", word):
             fail(f"{word} is not an option any more: use --verbose=INFO", ExitCode.FAILED)
+    _refuse_empty(arguments)
     given = _parser(abbreviations=False).parse_args(arguments)
     ignored: list[str] = []
     text = _config_text(given.config_file)
     if text is not None:
         # As gearmand reads it: words between blanks, without quotes and comments; abbreviations are allowed.
         words = [word for word in re.split("[ \n\r]+", text) if word]
+        _refuse_empty(words)
         from_file, ignored = _parser(abbreviations=True).parse_known_args(words)
         if wrong := [word for word in ignored if word.startswith("-")]:
             fail(f"{given.config_file or DEFAULT_CONFIG}: there is no option {wrong[0]}", ExitCode.FAILED)
@@ -294,6 +318,13 @@ def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str
             if name != "_given" and getattr(given, name) is None:
                 setattr(given, name, value)
     return given, ignored
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """End the command if an option has an equal sign and no value after it."""
+    for word in words:
+        if re.fullmatch("--[^=]+=", word):
+            fail(f"{word}: the value is missing", ExitCode.FAILED)
 
 
 def _config_text(path: str | None) -> str | None:
@@ -325,16 +356,17 @@ def settings_of(
     }
     for name, key in _SETTINGS.items():
         value = getattr(options, name)
-        # gearmand's -1 stands for the default.
-        if value is not None and value != -1:
-            settings[key] = value
+        # gearmand's -1 stands for the default, and what is below makes as little sense here.
+        if value is None or (isinstance(value, int) and value < 0):
+            continue
+        settings[key] = min(value, _MOST[name]) if name in _MOST else value
     if options.job_retries == 0:
         # In gearmand an explicit 0 means no retry. Here 0 attempts would mean any number.
         settings["job_retries"] = 1
     port = environment.get(PORT_VARIABLE, "")
     if options.port is None and port and not is_of_kubernetes(PORT_VARIABLE, port):
         settings["port"] = _port_of_environment(port)
-    if options.file_descriptors:
+    if options.file_descriptors and options.file_descriptors > 0:
         settings["limits.connections"] = max(1, options.file_descriptors - 24)
     if options.verbose:
         settings["log.level"] = _LEVELS[options.verbose]

@@ -124,7 +124,7 @@ class Access:
     def guard(self, broker: Broker) -> None:
         """Have everything that peers of a broker ask for checked."""
         self._broker = broker
-        broker.guard_with(self.check, self.take_token, self.may_know)
+        broker.guard_with(self.check, self.take_token, self.may_know, self.may_ask_of)
 
     # What the broker asks
 
@@ -137,7 +137,7 @@ class Access:
                 bool(name) and self._may(peer, "submit", text_of(name))
             )
         elif type in _SUBMISSIONS:
-            allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]), body)
+            allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]))
         elif type in (p.CAN_DO, p.CAN_DO_TIMEOUT):
             allowed = self._may(peer, "work", text_of(body.partition(b"\0")[0]))
         else:
@@ -177,20 +177,20 @@ class Access:
 
     # Rights
 
-    def _may_submit(self, peer: Peer, function: str, body: bytes) -> bool:
+    def _may_submit(self, peer: Peer, function: str) -> bool:
         if not function.startswith("geartrain."):
             return self._may(peer, "submit", function)
         if function in _OWN:
-            return self._may_ask_of(peer, body.rpartition(b"\0")[2].strip())
+            # Whose jobs it may ask about: see `may_ask_of`.
+            return any(rule.rights["submit"] for rule in self._rules_of(peer))
         return self._may_watch(peer) if function in _WATCHED else self._may(peer, "administer", "*")
 
-    def _may_ask_of(self, peer: Peer, handle: bytes) -> bool:
-        """Whether a peer may know how the job of this handle ended: whoever may submit such jobs does.
+    def may_ask_of(self, peer: Peer, handle: bytes) -> bool:
+        """Return whether a peer may know how the job with a handle ended: it may submit such jobs.
 
-        Handles count up, so they are no secret that could stand for a right.
+        Otherwise it is answered as for the handle of no job. Handles count up, so they are no secret that
+        could stand for a right, and a refusal would tell that there is a job.
         """
-        if not any(rule.rights["submit"] for rule in self._rules_of(peer)):
-            return False
         assert self._broker is not None
         jobs = self._broker.jobs
         outcome = jobs.results.get(handle, jobs.wall)

@@ -258,15 +258,17 @@ def _field(key: Key, origin: str) -> Field[Any]:
 
 def _convert(key: Key, field: Field[Any], value: Any) -> Any:
     unit = field.metadata["unit"]
+    most = field.metadata["most"]
     if unit == BYTES:
         return parse_size(value)
     kind = _KINDS[key]
     if unit == SECONDS:
         value = parse_seconds(value)
+        if most and value > most:
+            raise ValueError(f"expected up to {most} seconds, got {value:g}")
         return int(value) if kind is int else value
     # A text may come from the environment, where a number is one, too.
     converted = msgspec.convert(value, kind, strict=not isinstance(value, str))
-    most = field.metadata["most"]
     if kind is int and (converted < 0 or (most and converted > most)):
         raise ValueError(f"expected a number from 0 {f'to {most}' if most else 'on'}, got {converted}")
     return converted
