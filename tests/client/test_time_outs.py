@@ -224,7 +224,9 @@ def test_a_server_that_refuses_the_question_is_not_asked_again(answer: bytes) ->
     bench.wait(1)
     task = bench.submit("g", timeout=2.0)
     bench.wait(1.95)
-    assert [type for type, _ in bench.sent()] == [p.SUBMIT_JOB]
+    assert bench.sent()[0] == (p.OPTION_REQ, [b"withdraw=H:1"])
+    assert not any(type == p.TEXT for type, _ in bench.sent())
+    bench.reply(p.ERROR, b"UNKNOWN_OPTION", b"")
     bench.reply(p.JOB_CREATED, b"H:2")
     bench.reply(p.WORK_COMPLETE, b"H:2", b"x")
     assert task.result == b"x"
@@ -243,7 +245,8 @@ def test_a_function_that_the_server_does_not_know_keeps_no_other_from_being_aske
     bench.wait(0.05)
     assert told(timed_out(first)) == (None, None)
     bench.wait(0.95)
-    assert bench.sent() == [(p.TEXT, [b"status g"])]
+    assert bench.sent()[-1] == (p.TEXT, [b"status g"])
+    bench.reply(p.OPTION_RES, b"withdraw")
     bench.receive(b"g\t1\t0\t0\n.\n")
     bench.wait(0.05)
     assert told(timed_out(second)) == (0, 1)

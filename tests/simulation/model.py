@@ -33,6 +33,8 @@ class Model(Books):
         self.running: dict[bytes, Job] = {}
         # Functions whose rate is limited, in the order in which their tokens grow.
         self.paced: dict[bytes, Function] = {}
+        # Of functions that are not known yet: how many of their jobs might start, and since when.
+        self.paces: dict[bytes, tuple[float, float]] = {}
         # Grabs that wait for a job, longest first, and those of them that have waited for one interval.
         self.grabs: list[Peer] = []
         self.old_grabs: list[Peer] = []
@@ -50,11 +52,15 @@ class Model(Books):
 
     def _pace(self, function: Function) -> None:
         burst = max(1.0, function.rules.rate)
-        function.tokens = min(function.tokens, burst) if function.name in self.paced else burst
         if function.rules.rate:
+            if function.name not in self.paced:
+                tokens, since = self.paces.pop(function.name, (burst, self.wall))
+                function.tokens = tokens + function.rules.rate * (self.wall - since)
+            function.tokens = min(function.tokens, burst)
             self.paced[function.name] = function
         else:
             self.paced.pop(function.name, None)
+            self.paces.pop(function.name, None)
 
     def next_handle(self) -> bytes:
         self.next_number += 1
@@ -197,6 +203,8 @@ class Model(Books):
         function.waiting -= 1
         function.running += 1
         function.tokens -= 1
+        if function.rules.rate:
+            function.spent += 1
         job.state = RUNNING
         job.worker = peer
         peer.timed_out.pop(job.handle, None)
@@ -458,6 +466,10 @@ class Model(Books):
         for function in self.paced.values():
             rate = function.rules.rate
             function.tokens = min(max(1.0, rate), function.tokens + rate * passed)
+            if function.spent and not 0 < function.told_from - wall <= 1:
+                function.spent = 0
+                function.told_from = wall + 1 if rate > 1 else wall
+                self.gathering["pace", function.name] = (round(function.tokens, 6), wall)
             self._answer_grabs(function)
         for handle in [handle for handle, result in self.results.items() if result[2] <= wall]:
             self._drop_result(handle)
@@ -486,6 +498,11 @@ class Model(Books):
         for name in ("functions", "rules", "jobs", "dead", "results", "running", "touched", "gathering"):
             getattr(self, name).clear()
         self.paced.clear()
+        self.paces = {
+            key: (max(0.0, value[0]), min(value[1], self.wall))
+            for (kind, key), value in self.durable.items()
+            if kind == "pace"
+        }
         self.grabs = []
         self.old_grabs = []
         self.waiters = []

@@ -71,6 +71,8 @@ class Function:
     name: bytes
     rules: Rules
     tokens: float = 0.0
+    spent: int = 0
+    told_from: float = 0.0
     queues: tuple[list[Job], list[Job], list[Job]] = field(default_factory=lambda: ([], [], []))
     waiting: int = 0
     running: int = 0

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..errors import MalformedPacketError, PacketTooLargeError
+from ..units import parse_seconds
 from ..wire import packets as p
 from ..wire.codec import response
 from ..wire.parser import read_oversized
@@ -130,7 +131,7 @@ class Broker:
         self._patience = self._dispatch.patience
         self._handles = Handles(prefix, first_number)
         self._ledger = Ledger(self._handles, self.outboxes, durable)
-        self.functions = Functions(self._dispatch, self.limits.max_functions, rules.policy)
+        self.functions = Functions(self._dispatch, self._ledger, self.limits.max_functions, rules.policy)
         self.jobs = Jobs(
             self.outboxes,
             self._dispatch,
@@ -418,6 +419,12 @@ class Broker:
             if self._take_token is not None and not self._take_token(peer, body[6:]):
                 raise Refused(b"ACCESS_DENIED", b"Nobody has this token")
             self.outboxes.send(peer, response(p.OPTION_RES, b"token"))
+        elif body.startswith(b"expires="):
+            peer.expires = _seconds_of(body[8:])
+            self.outboxes.send(peer, response(p.OPTION_RES, b"expires"))
+        elif body.startswith(b"withdraw="):
+            self.jobs.withdraw(peer, body[9:])
+            self.outboxes.send(peer, response(p.OPTION_RES, b"withdraw"))
         else:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
@@ -447,6 +454,15 @@ class Broker:
         self._error(peer, b"INVALID_MAGIC", b"Request magic expected")
 
     def _error(self, peer: Peer, code: bytes, text: bytes) -> None:
+        # What was asked for the next submission does not hold for the one after a refused one.
+        peer.expires = 0.0
         if peer.grab:
             self._dispatch.patience.end(peer)
         self.outboxes.send(peer, response(p.ERROR, code + b"\0" + text))
+
+
+def _seconds_of(text: bytes) -> float:
+    try:
+        return parse_seconds(text.decode("ascii"))
+    except ValueError as error:
+        raise Refused(b"INVALID_ARGUMENT", str(error).encode("utf-8", "replace")) from None

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable
+from fnmatch import translate
 from itertools import islice
 from typing import Any, Final
 
@@ -35,6 +37,13 @@ Builtin = Callable[[bytes], Any]
 """Takes the workload, returns what JSON can hold or raises ValueError with a sentence."""
 
 
+MAX_SEEN: Final = 20_000
+"""Jobs that one `geartrain.cancel` looks at: some milliseconds' worth."""
+MAX_CANCELLED: Final = 1000
+"""Jobs that one `geartrain.cancel` ends."""
+STATES: Final = ("queued", "delayed", "all")
+
+
 class Builtins:
     """The built-in functions of one broker. Others add theirs with `register`."""
 
@@ -51,6 +60,7 @@ class Builtins:
             b"geartrain.dead.show": self._dead_show,
             b"geartrain.dead.requeue": self._dead_requeue,
             b"geartrain.dead.drop": self._dead_drop,
+            b"geartrain.cancel": self._cancel,
             b"geartrain.quarantine.list": self._quarantine_list,
             b"geartrain.quarantine.drop": self._quarantine_drop,
         }
@@ -142,6 +152,7 @@ class Builtins:
                 "delayed": function.total - function.waiting - function.running,
                 "dead": dead.get(name, 0),
                 "workers": function.workers,
+                "expired": function.expired,
                 "settings": function.policy.settings(),
             }
             for name, function in sorted(jobs.functions.items())
@@ -151,6 +162,7 @@ class Builtins:
                 **dict.fromkeys(("total", "waiting", "running", "delayed"), 0),
                 "dead": dead.get(name, 0),
                 "workers": 0,
+                "expired": 0,
                 "settings": jobs.functions.policies.get(name).settings(),
             }
             for name in jobs.functions.policies.names()
@@ -163,7 +175,7 @@ class Builtins:
         return found + [
             {
                 "function": name,
-                **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers"), 0),
+                **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers", "expired"), 0),
                 "settings": jobs.functions.policies.default.settings(),
                 "error": item.reason,
             }
@@ -186,6 +198,35 @@ class Builtins:
     def _apply(self, name: bytes) -> Any:
         self._jobs.functions.apply_policy(name)
         return {"function": _text(name), "settings": self._jobs.functions.policies.get(name).settings()}
+
+    # Emptying queues
+
+    def _cancel(self, workload: bytes) -> Any:
+        """`{"function": NAME, "state": STATE, "unique": PATTERN, "after": NUMBER, "count": true}` → a slice.
+
+        A function or a pattern for uniques (`*`, `?` and `[…]`) has to be named. The state is `queued`, which
+        is the default, `delayed`, or `all`, running jobs included. The answer has how many jobs were
+        cancelled, or would be with `count`, and the number to go on after; null when there are no more.
+        """
+        wanted = json_object(workload)
+        matches = _matcher(wanted)
+        after = wanted.get("after", -1)
+        if not isinstance(after, int):
+            raise ValueError(f"after: expected a whole number, got {after!r}")
+        chosen: list[Job] = []
+        last: int | None = None
+        for seen, job in enumerate(self._jobs.by_handle.from_number(after + 1)):
+            if seen == MAX_SEEN or len(chosen) == MAX_CANCELLED:
+                break
+            last = job.number
+            if matches(job):
+                chosen.append(job)
+        else:
+            last = None
+        if wanted.get("count") is not True:
+            for job in chosen:
+                self._jobs.cancel(job.handle)
+        return {"jobs": len(chosen), "after": last}
 
     # The dead
 
@@ -293,6 +334,30 @@ def _no_job(handle: bytes) -> ValueError:
 
 def _unknown(handle: bytes) -> dict[str, Any]:
     return {"handle": handle.decode("utf-8", "replace"), "state": "unknown"}
+
+
+def _matcher(wanted: dict[str, Any]) -> Callable[[Job], bool]:
+    """Return what says of a job whether it is meant.
+
+    Raises:
+        ValueError: it can't be told which jobs are.
+    """
+    state = wanted.get("state", "queued")
+    if state not in STATES:
+        raise ValueError(f"state: expected one of {', '.join(STATES)}, got {state!r}")
+    if "function" not in wanted and "unique" not in wanted:
+        raise ValueError("name a 'function' or a pattern for the 'unique'")
+    function = _bytes(take_text(wanted, "function")) if "function" in wanted else b""
+    pattern = re.compile(translate(take_text(wanted, "unique"))) if "unique" in wanted else None
+
+    def matches(job: Job) -> bool:
+        if job.cancelled or (function and job.function.name != function):
+            return False
+        if state != "all" and (job.worker is not None or job.queued != (state == "queued")):
+            return False
+        return pattern is None or pattern.match(_text(job.unique)) is not None
+
+    return matches
 
 
 def json_object(workload: bytes) -> dict[str, Any]:

@@ -140,6 +140,14 @@ class Handles:
                     jobs += [job for job in page.jobs if job is not None]
             yield jobs
 
+    def from_number(self, number: int) -> Iterator[Job]:
+        """Every job from that number on, in the order of their numbers; none may come or go meanwhile."""
+        first = number >> _PAGE_BITS
+        for key in sorted([key for key in self._pages if key >= first]):
+            for job in self._pages[key].jobs:
+                if job is not None and job.number >= number:
+                    yield job
+
     def add(self, job: Job) -> None:
         """Take in a job under the number that it has."""
         key = job.number >> _PAGE_BITS

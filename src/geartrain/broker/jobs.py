@@ -12,14 +12,15 @@ from . import policies
 from .calendar import Calendar
 from .dead import Dead
 from .dispatch import Dispatch
-from .functions import Functions
+from .expiry import Expiry
+from .functions import PACE, Functions
 from .handles import LARGEST_NUMBER, Handles
 from .history import History, dump_history, load_history
 from .ledger import Ledger
 from .limits import Limits, size_of
 from .outbox import Outboxes
 from .records import DEAD, QUEUED, Document, JobRecord
-from .results import EXCEPTION, FAIL, Outcome, Results, load_outcome
+from .results import EXCEPTION, EXPIRED, FAIL, Outcome, Results, load_outcome
 from .state import NORMAL, PRIORITIES, Function, Job, Peer
 from .waiters import Waiters
 
@@ -62,6 +63,7 @@ class Jobs:
         # the clock that never jumps.
         self._dated = Calendar()
         self._resting = Calendar()
+        self.expiry = Expiry()
         # Running jobs that have a time limit, and when it is over.
         self._deadlines: dict[bytes, float] = {}
         # The time limit in seconds that was exceeded last.
@@ -122,7 +124,7 @@ class Jobs:
         """Make a background job durable as it is now, for the first time or again."""
         if not self._ledger.durable:
             return
-        history = dump_history(History(job.attempts, tuple(job.history or ()), job.timeouts))
+        history = dump_history(History(job.attempts, tuple(job.history or ()), job.timeouts, job.expires_at))
         self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
 
     def restore(self, record: JobRecord) -> None:
@@ -154,11 +156,14 @@ class Jobs:
             job.attempts = history.attempts
             job.timeouts = history.timeouts
             job.history = list(history.reasons)
+            job.expires_at = history.expires_at
         self.by_handle.skip(record.number)
         if record.state == DEAD:
             self._bury(job)
             return
         self._register(job, size_of(job))
+        if job.expires_at:
+            self.expiry.add(job)
         if job.attempts and job.due > self.wall:
             # Not longer than it has to, though the clock may have been set back meanwhile.
             rest = min(job.due - self.wall, function.policy.delay(job.attempts, handle))
@@ -200,6 +205,8 @@ class Jobs:
         try:
             if kind == policies.KIND:
                 self.functions.policies.restore(document)
+            elif kind == PACE:
+                self.functions.restore_pace(document, self.wall)
             elif kind == "result":
                 for handle in self.results.put(load_outcome(key, value)):
                     self._ledger.drop("result", handle.decode())
@@ -215,6 +222,7 @@ class Jobs:
         policy = function.policy
         if policy.rate:
             function.tokens -= 1
+            function.spent += 1
         job.worker = peer
         job.started_at = self.wall
         if peer.timed_out:
@@ -300,6 +308,9 @@ class Jobs:
 
     def try_again(self, job: Job, reason: str) -> None:
         """Queue a job again whose attempt failed, or give it up if its attempts are used up."""
+        if job.expires_at and job.expires_at <= self.wall:
+            self._expire(job)
+            return
         job.attempts += 1
         job.numerator = job.denominator = 0
         policy = job.function.policy
@@ -447,6 +458,62 @@ class Jobs:
             self._ledger.end(job)
         return True
 
+    def withdraw(self, peer: Peer, handle: bytes) -> None:
+        """One submission of a peer is not waited for any more; nothing happens if there is none.
+
+        The job goes unless it runs, is in the background, or somebody else waits for it.
+        """
+        job = peer.waits_for.get(handle)
+        if job is None:
+            return
+        clients = list(job.clients)
+        clients.remove(peer)
+        job.clients = clients
+        if peer not in clients:
+            del peer.waits_for[handle]
+        if not clients and not job.background and job.worker is None:
+            self.forget(job)
+
+    # Expiring
+
+    def set_expiry(self, job: Job, seconds: float) -> None:
+        """Have a new job expire after so many seconds, 0: never, and after its function's `max_age`."""
+        max_age = job.function.policy.max_age
+        age = min(seconds, max_age) if seconds and max_age else seconds or max_age
+        # A delayed job is as old as its time is past.
+        job.expires_at = max(self.wall, job.due) + age
+        self.expiry.add(job)
+
+    def prolong(self, job: Job, seconds: float) -> None:
+        """Another submission joins a job that expires: the job expires when it is of no use to either."""
+        max_age = job.function.policy.max_age
+        age = min(seconds, max_age) if seconds and max_age else seconds or max_age
+        expires_at = self.wall + age if age else 0.0
+        if expires_at and expires_at <= job.expires_at:
+            return
+        self.expiry.leave()
+        job.expires_at = expires_at
+        if expires_at:
+            self.expiry.add(job)
+        if job.serial:
+            self.save(job)
+
+    def _expire(self, job: Job) -> None:
+        """End a job that does not run and is too old."""
+        text = b"expired: no worker took the job within %b s" % _in_seconds(job.expires_at - job.queued_at)
+        job.function.expired += 1
+        if self.notice is not None:
+            self.notice(job, "expired")
+        for client in job.clients:
+            self._outboxes.send_end(client, EXPIRED, job.handle, text)
+            client.waits_for.pop(job.handle, None)
+        job.clients = []
+        if job.background:
+            self._conclude(job, EXPIRED, text)
+        elif self.waiters.count:
+            self.waiters.tell(job, EXPIRED, text)
+        self.forget(job)
+
     def drop(self, function: Function) -> None:
         """Forget a function that no worker announces, and its jobs; clients are told that they failed.
 
@@ -485,6 +552,8 @@ class Jobs:
         self.by_handle.remove(job)
         if job.unique:
             self._let_others_be(job)
+        if job.expires_at:
+            self.expiry.leave()
         if job.late_workers is not None:
             for worker in job.late_workers:
                 worker.timed_out.pop(job.handle, None)
@@ -528,6 +597,8 @@ class Jobs:
             self._ledger.drop("result", handle.decode())
         job.attempts = job.timeouts = 0
         job.history = None
+        # Whoever queues it again wants it, however old it is.
+        job.expires_at = 0.0
         self._register(job, size_of(job))
         self.save(job)
         self.start(job)
@@ -558,7 +629,13 @@ class Jobs:
                 late = self.by_handle.get(handle)
                 if late is not None:
                     self._time_out(late)
-        self.functions.tick(passed)
+        for handle in self.expiry.take(wall):
+            old = self.by_handle.get(handle)
+            if old is not None and old.worker is None and 0 < old.expires_at <= wall:
+                self._expire(old)
+        if self.expiry.is_crowded():
+            self.expiry.keep([job for job in self.by_handle.values() if job.expires_at])
+        self.functions.tick(passed, wall)
         if len(self.results):
             for handle in self.results.expire(wall):
                 self._ledger.drop("result", handle.decode())
@@ -592,3 +669,7 @@ def _can_run(job: Job) -> bool:
 
 def _holds_nul(*names: bytes) -> bool:
     return any(b"\0" in name for name in names)
+
+
+def _in_seconds(seconds: float) -> bytes:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".").encode()

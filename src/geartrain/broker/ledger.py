@@ -12,6 +12,7 @@ from typing import Final
 from ..wire import packets as p
 from ..wire.codec import response
 from .handles import LARGEST_NUMBER, Handles
+from .history import History, dump_history
 from .outbox import Outboxes
 from .quarantine import Quarantine
 from .records import QUEUED, Batch, Document, JobRecord, columns
@@ -85,8 +86,9 @@ class Ledger:
         """Write a new job that nothing became of yet, with the batch that gathers."""
         if not self.durable:
             return
-        if job.number <= self._newest or job.due:
-            self.save(job, QUEUED, b"")
+        if job.number <= self._newest or job.due or job.expires_at:
+            history = dump_history(History(expires_at=job.expires_at)) if job.expires_at else b""
+            self.save(job, QUEUED, history)
             return
         batch = self._gathering
         self.changes += 1

@@ -32,6 +32,9 @@ class Policy:
         concurrency: jobs that run at a time at most.
         rate: jobs that start in a second at most, on average; `burst` of them may start at once.
         keep_results: seconds that the outcome of a background job can be asked for.
+        max_age: seconds after which a job that does not run expires.
+        paused: no job starts; submissions are taken.
+        is_bounded: whether any of `paused`, `concurrency` and `rate` is set.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,9 @@ class Policy:
         self.concurrency = 0
         self.rate = 0.0
         self.keep_results = 0.0
+        self.max_age = 0.0
+        self.paused = False
+        self.is_bounded = False
 
     @property
     def burst(self) -> float:
@@ -77,8 +83,10 @@ class Policy:
         for key, value in settings.items():
             if key in ("max_attempts", "max_timeouts", "max_queue", "concurrency"):
                 changes[key] = _whole(key, value)
-            elif key in ("timeout", "keep_results"):
+            elif key in ("timeout", "keep_results", "max_age"):
                 changes[key] = parse_seconds(value)
+            elif key == "paused":
+                changes[key] = _flag(key, value)
             elif key == "rate":
                 changes[key] = _rate(value)
             elif key == "retry":
@@ -93,6 +101,7 @@ class Policy:
                 raise ValueError(f"{key!r} is no setting of a function")
         for name, change in changes.items():
             setattr(self, name, change)
+        self.is_bounded = bool(self.paused or self.concurrency or self.rate)
 
     def settings(self) -> dict[str, Any]:
         """What `update` takes, for everything that is not at its default."""
@@ -104,6 +113,8 @@ class Policy:
             "max_queue",
             "concurrency",
             "keep_results",
+            "max_age",
+            "paused",
         ):
             if value := getattr(self, key):
                 found[key] = value
@@ -129,6 +140,15 @@ def _whole(key: str, value: object) -> int:
     if number < 0 or isinstance(value, bool):
         raise ValueError(f"{key}: expected a whole number, got {value!r}")
     return number
+
+
+def _flag(key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ValueError(f"{key}: expected true or false, got {value!r}")
+    return found
 
 
 def _rate(value: object) -> float:

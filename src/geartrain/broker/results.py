@@ -16,6 +16,7 @@ MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 COMPLETE: Final = "complete"
 FAIL: Final = "fail"
 EXCEPTION: Final = "exception"
+EXPIRED: Final = "expired"
 
 
 class Outcome(NamedTuple):
@@ -24,9 +25,9 @@ class Outcome(NamedTuple):
     handle: bytes
     function: bytes
     kind: str
-    """`complete`, `fail` or `exception`."""
+    """`complete`, `fail`, `exception` or `expired`."""
     data: bytes
-    """The result, or the exception's text."""
+    """The result, or the text of the exception or of the expiry."""
     numerator: int
     denominator: int
     attempts: int
@@ -88,7 +89,7 @@ def load_outcome(key: str, value: bytes) -> Outcome:
         raise ValueError("the outcome can't be read") from None
     if outcome.handle != key.encode("utf-8", "surrogatepass"):
         raise ValueError("it is the outcome of another job")
-    if outcome.kind not in (COMPLETE, FAIL, EXCEPTION):
+    if outcome.kind not in (COMPLETE, FAIL, EXCEPTION, EXPIRED):
         raise ValueError(f"a job does not end as {outcome.kind!r}")
     if not all(math.isfinite(time) for time in outcome[-4:]):
         raise ValueError("its times are no numbers")

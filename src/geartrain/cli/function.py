@@ -20,6 +20,8 @@ app = typer.Typer(
         "geartrain function list",
         "geartrain function set report --max-attempts 5 --backoff 'exponential 1s 10m' --timeout 30s",
         "geartrain function set thumbnail --max-queue 10000 --concurrency 20 --rate 100/s",
+        "geartrain function pause report",
+        "geartrain function resume report",
         "geartrain function reset report",
     ),
 )
@@ -105,6 +107,10 @@ def set_(
     keep_results: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long a background job's outcome is kept: 1h.")
     ] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time after which a new job expires that no worker took: 1h."),
+    ] = None,
     server: ServerOption = None,
 ) -> None:
     """Change how a function's jobs are treated, those that are there too.
@@ -122,6 +128,7 @@ def set_(
         "concurrency": concurrency,
         "rate": rate,
         "keep_results": keep_results,
+        "max_age": max_age,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if not wanted:
@@ -136,6 +143,23 @@ def set_(
             sentence = str(error).removeprefix(f"{name}: ")
             fail(f"--{name.replace('_', '-')}: {sentence}", ExitCode.USAGE)
     _report(changed(servers_of(server), "function.set", {"function": function, **wanted}))
+
+
+@app.command(epilog=examples("geartrain function pause report"))
+def pause(function: NameArgument, server: ServerOption = None) -> None:
+    """Hand out no more jobs of a function. Jobs are taken as before, and those that run go on.
+
+    It outlives the server.
+    """
+    changed(servers_of(server), "function.set", {"function": function, "paused": True})
+    typer.echo(f"{printable(function)}: paused")
+
+
+@app.command(epilog=examples("geartrain function resume report"))
+def resume(function: NameArgument, server: ServerOption = None) -> None:
+    """Hand out jobs of a function again."""
+    changed(servers_of(server), "function.set", {"function": function, "paused": False})
+    typer.echo(f"{printable(function)}: goes on")
 
 
 @app.command(epilog=examples("geartrain function reset report"))
@@ -160,4 +184,6 @@ def in_words(settings: dict[str, Any], error: str = "") -> str:
 def _in_words(value: object) -> str:
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}s" if isinstance(value, float) else str(value)

@@ -98,6 +98,15 @@ def submit(
             "--timeout", "-t", parser=read_seconds, metavar="TIME", help="For each job: 30s, or 30."
         ),
     ] = None,
+    expires: Annotated[
+        float | None,
+        typer.Option(
+            parser=read_seconds,
+            metavar="TIME",
+            help="The job expires after that time if no worker has taken it; on geartrain's server alone.",
+            show_default=False,
+        ),
+    ] = None,
     at_once: Annotated[
         int, typer.Option(metavar="N", min=1, help="With --lines: jobs that wait for their answers together.")
     ] = 1000,
@@ -138,6 +147,7 @@ def submit(
                 at=when,
                 retry_count=retry,
                 timeout=timeout,
+                expires=expires,
             )
             answers.expect(task, line)
             tasks.add(task)

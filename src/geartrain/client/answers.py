@@ -11,7 +11,7 @@ from ..wire.codec import leading_int
 from ..wire.parser import Oversized, read_oversized
 from .inquiry import Inquiry
 from .life import Life
-from .link import Link, Question, Shared
+from .link import Hint, Link, Question, Shared
 from .record import TaskRecord
 from .states import CREATED, RUNNING, SUCCEEDED
 
@@ -75,10 +75,13 @@ class Answers(Life):
     def _next_awaited(self, link: Link, type: int) -> TaskRecord | Question:
         if link.awaited and link.awaited[0]._answer == type:
             return link.awaited[0]
-        while link.awaited and isinstance(link.awaited[0], Inquiry):
-            # This server knows no text.
-            link.awaited.popleft().done = True
-            if link.inquiries is not None:
+        while link.awaited and isinstance(link.awaited[0], Inquiry | Hint):
+            # This server knows no text, or no options.
+            skipped = link.awaited.popleft()
+            skipped.done = True
+            if isinstance(skipped, Hint):
+                link.takes_hints = False
+            elif link.inquiries is not None:
                 link.inquiries.unanswered()
         if not link.awaited or link.awaited[0]._answer != type:
             raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
@@ -96,6 +99,9 @@ class Answers(Life):
                 job.tasks.append(task)
             else:
                 link.jobs[handle] = Shared([job, task])
+        if task.done and not task.background:
+            task._handle = handle
+            self._withdraw(task)
         if not task.done:
             task._handle = handle
             task.created_at = now + self._wall_offset
@@ -179,6 +185,8 @@ class Answers(Life):
             link.reason = str(error)
             return
         item = link.awaited[0]
+        if isinstance(item, Hint):
+            link.takes_hints = False
         if error.code == SHUTDOWN:
             link.reason = str(error)
         if not item.done and not (
@@ -200,9 +208,24 @@ class Answers(Life):
         assert isinstance(question, Question)
         if type == p.OPTION_RES:
             link.options_unanswered = 0
+        if isinstance(question, Hint) and question.task is not None:
+            _take_out(link, question.task)
         if not question.done:
             question.result = body
             question.done = True
             if question._waiters is not None:
                 self._wake(question)
         link.awaited.popleft()
+
+
+def _take_out(link: Link, task: TaskRecord) -> None:
+    """Forget a task that its server has withdrawn; others may share its job."""
+    job = link.jobs.get(task._handle)
+    if isinstance(job, Shared):
+        if task in job.tasks:
+            job.tasks.remove(task)
+        if job.tasks:
+            job.rewind()
+            return
+    if job is task or isinstance(job, Shared):
+        del link.jobs[task._handle]

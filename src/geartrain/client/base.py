@@ -234,6 +234,9 @@ class BaseClient(ABC, Generic[F]):
 
     def _cancel(self, task: Task) -> bool:
         """Abandon a task; whether it had not ended."""
+        if not task._handle and not task.done:
+            # Its handle may have come, by which the job is withdrawn.
+            self._look()
         with self._guard():
             if task.done:
                 return False

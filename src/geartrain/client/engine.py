@@ -30,7 +30,7 @@ from ..wire.codec import request
 from ..wire.parser import Parser
 from .answers import Answers
 from .inquiry import Inquiries
-from .link import CONNECTING, DOWN, UP, Link, Question, Shared
+from .link import CONNECTING, DOWN, UP, Hint, Link, Question, Shared
 from .record import TaskRecord, packet_of
 from .routing import Router
 from .states import FAILED, NEW, SUBMITTED, WAITING, TaskState
@@ -45,6 +45,8 @@ answered an ECHO."""
 MAX_LOSSES: Final = 10
 """Connections that a foreground task may lose before it is given up: it may be what ends them."""
 PROBE: Final = b"geartrain probe"
+SHORTEST_EXPIRY: Final = 0.001
+"""Seconds; to the server 0 is never."""
 
 
 class Engine(Answers):
@@ -88,6 +90,8 @@ class Engine(Answers):
         self._probe_interval = probe_interval
         self._probe_timeout = probe_timeout
         self._attempts = 0
+        self.withdraws = False
+        """Whether a withdrawal waits to be written, for which no call may wait."""
 
     @property
     def is_owed(self) -> bool:
@@ -155,6 +159,15 @@ class Engine(Answers):
         if not task.done:
             self._end(task, TaskState.CANCELLED, None, now)
 
+    def _withdraw(self, task: TaskRecord) -> None:
+        link = task._link
+        if link is None or link.state != UP or not link.takes_hints or task._pinned is not None:
+            return
+        job = link.jobs.get(task._handle)
+        if job is task or (isinstance(job, Shared) and task in job.tasks):
+            link.queue.append(Hint(b"withdraw=" + task._handle, task))
+            self.withdraws = True
+
     def close(self, now: float) -> None:
         """End everything; what was not finished fails with `ClosedError`."""
         self.closed = True
@@ -192,6 +205,7 @@ class Engine(Answers):
         link.is_leaving = False
         link.unsent = 0
         link.inquiries = None
+        link.takes_hints = True
         if link.options_unanswered < OPTION_ATTEMPTS:
             for option in reversed(self.options):
                 link.queue.appendleft(Question(p.OPTION_REQ, option, p.OPTION_RES))
@@ -218,6 +232,11 @@ class Engine(Answers):
             packet = self._packet_of(item)
             if isinstance(item, TaskRecord):
                 item.state = SUBMITTED
+                if item.expires is not None and link.takes_hints:
+                    hint = Hint(b"expires=%.3f" % max(item.expires, SHORTEST_EXPIRY))
+                    awaited.append(hint)
+                    parts.append(self._packet_of(hint))
+                    size += len(parts[-1])
             if item._is_observed:
                 self._wake(item)
             awaited.append(item)
@@ -263,7 +282,7 @@ class Engine(Answers):
             return
         link.is_slow_to_fail = False
         first = link.awaited[0] if link.awaited else None
-        if blamed and link.state == UP and isinstance(first, Question) and first.type == p.OPTION_REQ:
+        if blamed and link.state == UP and _is_option(first):
             # A server that is alive and yet ends the connection can't bear the option.
             link.options_unanswered = OPTION_ATTEMPTS if link.welcomed and link.options_unanswered else 1
         if blamed and (link.state == CONNECTING or not link.welcomed):
@@ -424,6 +443,10 @@ class Engine(Answers):
                 return link.probed_at + self._probe_timeout
             return link.heard_at + self._probe_interval
         return None
+
+
+def _is_option(item: TaskRecord | Question | None) -> bool:
+    return isinstance(item, Question) and item.type == p.OPTION_REQ and not isinstance(item, Hint)
 
 
 def _owed(link: Link) -> list[TaskRecord | Question]:

@@ -46,6 +46,10 @@ class Life(ABC):
     def timed_out(self, message: str, task: TaskRecord, now: float) -> WaitTimeoutError:
         """The error for those who waited for a task in vain, with what the server has told."""
 
+    @abstractmethod
+    def _withdraw(self, task: TaskRecord) -> None:
+        """Tell a foreground task's server that nobody waits for it any more, if the server may know it."""
+
     # How tasks end
 
     def _fail(self, item: TaskRecord | Question, error: GeartrainError, now: float) -> None:
@@ -86,6 +90,8 @@ class Life(ABC):
             self._forget_timer(task)
         if task._waiters is not None:
             self._wake(task)
+        if (state is TaskState.TIMED_OUT or state is TaskState.CANCELLED) and not task.background:
+            self._withdraw(task)
 
     def _call(self, task: TaskRecord, name: str, *args: object) -> None:
         """A callback is due, if the task has it: whoever waits for its set calls it."""

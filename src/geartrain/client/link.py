@@ -35,6 +35,22 @@ class Question(Owed):
         self._since = -1
 
 
+class Hint(Question):
+    """An option about a job: that it expires, or is withdrawn.
+
+    Only geartrain's server knows these. Others refuse them, and the job goes on as without.
+
+    Args:
+        task: the task that is withdrawn.
+    """
+
+    __slots__ = ("task",)
+
+    def __init__(self, body: bytes, task: TaskRecord | None = None) -> None:
+        super().__init__(p.OPTION_REQ, body, p.OPTION_RES)
+        self.task = task
+
+
 class Shared:
     """Several tasks of one connection whose submissions coalesced into one job.
 
@@ -46,6 +62,10 @@ class Shared:
 
     def __init__(self, tasks: list[TaskRecord]) -> None:
         self.tasks = tasks
+        self._turn = 0
+
+    def rewind(self) -> None:
+        """Begin with the first again; a task was taken out."""
         self._turn = 0
 
     def next(self) -> TaskRecord:
@@ -82,6 +102,7 @@ class Link:
         "queue",
         "reason",
         "state",
+        "takes_hints",
         "unsent",
         "welcomed",
     )
@@ -113,6 +134,8 @@ class Link:
         # When it last showed a sign of life while one was waited for; when it was asked for one.
         self.heard_at = 0.0
         self.probed_at: float | None = None
+        # Whether the server has refused no hint on this connection.
+        self.takes_hints = True
         # Whether the server takes no new jobs, since it is about to end.
         self.is_leaving = False
         # Whether this connection has answered anything yet, and how many ended over an option.

@@ -73,6 +73,7 @@ class TaskRecord(Owed):
         "background",
         "created_at",
         "denominator",
+        "expires",
         "finished_at",
         "function",
         "numerator",
@@ -98,6 +99,7 @@ class TaskRecord(Owed):
         at: Any,
         retry_count: Any,
         timeout: Any,
+        expires: Any = None,
     ) -> None:
         # Any: what is wrong is named here, in the same words whether this is compiled or not.
         super().__init__(p.JOB_CREATED)
@@ -136,6 +138,11 @@ class TaskRecord(Owed):
             raise ValueError(f"retry_count and timeout are at least 0, not {retry_count!r} and {timeout!r}")
         self.retry_count: int = retry_count
         self.timeout: float | None = timeout
+        if not (expires is None or isinstance(expires, int | float)):
+            raise TypeError(f"{expires!r}: expires is a number of seconds, or None")
+        if expires is not None and not 0 < expires < math.inf:
+            raise ValueError(f"expires is above 0 and finite, not {expires!r}")
+        self.expires: float | None = expires
 
         self.state = NEW
         self.result: bytes | None = None

@@ -102,6 +102,8 @@ class Turns(Traffic):
                             if step is None:
                                 if engine.news:
                                     self.wake_waiters()
+                                if engine.withdraws:
+                                    self.wake_leader()
                                 if self.followers:
                                     self._hand_over()
                                 if began:
@@ -155,6 +157,8 @@ class Turns(Traffic):
         finally:
             self.wake_waiters()
             if isinstance(error, GeartrainError):
+                if self.engine.withdraws:
+                    self.wake_leader()
                 self._hand_over()
             else:
                 # Whatever it came in between of: the others look for themselves.
@@ -217,6 +221,10 @@ class Turns(Traffic):
         """Have the thread that waits for the sockets look at what has changed."""
         if self.leading:
             self.alarm.ring()
+        elif self.engine.withdraws:
+            # No call may come that would write it.
+            self.engine.withdraws = False
+            self._flush(monotonic())
 
     def _serve(self) -> Aside:
         """Open and close what the engine wants opened and closed; others may lead meanwhile."""

@@ -33,7 +33,8 @@ _SUBMISSIONS: Final = frozenset(
 )
 _QUESTIONS: Final = frozenset({b"status", b"prioritystatus", b"workers", b"show", b"journal"})
 _WATCHED: Final = frozenset(
-    f"geartrain.{name}" for name in ("report", "function.list", "dead.list", "dead.show", "schedule.list")
+    f"geartrain.{name}"
+    for name in ("report", "function.list", "dead.list", "dead.show", "schedule.list", "quarantine.list")
 )
 _OWN: Final = frozenset({"geartrain.result", "geartrain.outcome"})
 _REMEMBERED: Final = 1000
