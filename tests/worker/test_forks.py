@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import textwrap
 import threading
@@ -225,28 +224,40 @@ def test_a_forked_child_ends_with_its_handler_in_the_testing_server() -> None:
             assert [client.run(name) for name in ("f", "g", "f")] == [b"exit code 0"] * 3
 
 
+KEEPS_NO_PORT = """
+import os, socket
+from geartrain import Client, Worker
+from geartrain.testing import LocalServer
+
+reader, writer = os.pipe()
+worker = Worker()
+
+@worker.function("stay")
+def stay(job):
+    pid = os.fork()
+    if pid == 0:
+        os.read(reader, 1)
+        os._exit(0)
+    return str(pid)
+
+with LocalServer() as server:
+    host, _, port = server.address.rpartition(":")
+    server.work(worker)
+    with Client(server.address, timeout=10) as client:
+        pid = int(client.run("stay"))
+with socket.create_server((host, int(port))):
+    print(f"the child is {pid} .", flush=True)
+os.read(reader, 1)
+"""
+
+
 def test_a_child_keeps_no_port_of_the_testing_server() -> None:
-    reader, writer = os.pipe()
-    worker = Worker()
-
-    @worker.function("stay")
-    def stay(job: Job) -> str:
-        pid = os.fork()
-        if pid == 0:
-            os.read(reader, 1)
-            os._exit(0)
-        return str(pid)
-
-    with LocalServer() as server:
-        host, _, port = server.address.rpartition(":")
-        server.work(worker)
-        with Client(server.address, timeout=10) as client:
-            pid = int(client.run("stay"))
-    with socket.create_server((host, int(port))):
-        pass
-    os.close(writer)
-    wait_until(lambda: not works(pid), "the child ended with the server")
-    os.close(reader)
+    # In a process of its own: a forked child ends with the last worker of its process.
+    with Process(sys.executable, "-c", KEEPS_NO_PORT) as process:
+        process.wait_for_output(" .")
+        pid = int(process.stdout.partition("the child is ")[2].split()[0])
+        wait_until(lambda: not works(pid), "the child ended with the server")
+        process.kill()
 
 
 def test_a_forked_child_ends_with_its_handler_in_an_eager_client() -> None:
