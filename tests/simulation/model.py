@@ -55,7 +55,7 @@ class Model(Books):
         if function.rules.rate:
             if function.name not in self.paced:
                 tokens, since = self.paces.pop(function.name, (burst, self.wall))
-                function.tokens = tokens + function.rules.rate * (self.wall - since)
+                function.tokens = tokens + function.rules.rate * max(0.0, self.wall - since)
             function.tokens = min(function.tokens, burst)
             self.paced[function.name] = function
         else:
@@ -79,7 +79,11 @@ class Model(Books):
         due: float,
     ) -> None:
         function = self.function(name)
+        expires, peer.expires = peer.expires, 0.0
+        ages = [age for age in (expires, function.rules.max_age) if age]
         job = Job(0, b"", function, unique, workload, priority, background, due=due, queued_at=self.wall)
+        if ages:
+            job.expires_at = max(self.wall, due) + min(ages)
         found = function.coalesce.get(job.key) if job.key else None
         if found is None:
             if function.rules.max_queue and function.total >= function.rules.max_queue:
@@ -89,7 +93,11 @@ class Model(Books):
             job.handle = self.next_handle()
             self._register(job)
         else:
+            later = self.wall + min(ages) if ages else 0.0
             job = found
+            if job.expires_at and (not later or later > job.expires_at):
+                job.expires_at = later
+                self.save(job)
             job.background = job.background or background
         if background:
             if not job.commit:
@@ -245,7 +253,7 @@ class Model(Books):
     def _tell_end(self, client: Peer, handle: bytes, kind: str, data: bytes) -> None:
         if kind == "complete":
             self.tell(client, packet(p.WORK_COMPLETE, handle, data))
-        elif kind == "exception" and client.wants_exceptions:
+        elif kind in ("exception", "expired") and client.wants_exceptions:
             self.tell(client, packet(p.WORK_EXCEPTION, handle, data))
         else:
             self.tell(client, packet(p.WORK_FAIL, handle))
@@ -289,8 +297,28 @@ class Model(Books):
         if job.worker is None and self.jobs.get(job.handle) is job:
             worker.timed_out[job.handle] = job, job.lives
 
+    def withdraw(self, peer: Peer, job: Job) -> None:
+        job.clients.remove(peer)
+        peer.attached.remove(job)
+        if not job.clients and not job.background and job.worker is None:
+            self._forget(job)
+        self.tell(peer, packet(p.OPTION_RES, b"withdraw"))
+
+    def _expire(self, job: Job) -> None:
+        seconds = f"{job.expires_at - job.queued_at:.3f}".rstrip("0").rstrip(".")
+        text = f"expired: no worker took the job within {seconds} s".encode()
+        for client in job.clients:
+            self._tell_end(client, job.handle, "expired", text)
+            client.attached.remove(job)
+        job.clients = []
+        self._conclude(job, "expired", text)
+        self._forget(job)
+
     def _try_again(self, job: Job, timed_out: bool = False) -> None:
         rules = job.function.rules
+        if 0 < job.expires_at <= self.wall:
+            self._expire(job)
+            return
         job.attempts += 1
         job.progress = (b"0", b"0")
         if not timed_out:
@@ -432,6 +460,7 @@ class Model(Books):
         if handle in self.results:
             self._drop_result(handle)
         job.attempts = job.timeouts = 0
+        job.expires_at = 0.0
         job.lives += 1
         job.state = QUEUED
         self._register(job)
@@ -463,6 +492,9 @@ class Model(Books):
         for job in list(self.running.values()):
             if job.deadline <= now:
                 self._time_out(job)
+        old = [job for job in self.jobs.values() if job.worker is None and 0 < job.expires_at <= wall]
+        for job in sorted(old, key=lambda job: (job.expires_at, job.handle)):
+            self._expire(job)
         for function in self.paced.values():
             rate = function.rules.rate
             function.tokens = min(max(1.0, rate), function.tokens + rate * passed)
@@ -522,7 +554,18 @@ class Model(Books):
             if kind == "result":
                 self.results[key] = value
         kept = sorted((key, value) for (kind, key), value in self.durable.items() if kind == "job")
-        for number, (name, unique, workload, priority, due, is_dead, attempts, timeouts, queued_at) in kept:
+        for number, (
+            name,
+            unique,
+            workload,
+            priority,
+            due,
+            is_dead,
+            attempts,
+            timeouts,
+            queued_at,
+            expires_at,
+        ) in kept:
             handle = self.prefix + b"%d" % number
             job = Job(number, handle, self.function(name), unique, workload, priority, True)
             job.due, job.attempts, job.timeouts, job.queued_at, job.commit = (
@@ -532,6 +575,7 @@ class Model(Books):
                 queued_at,
                 -1,
             )
+            job.expires_at = expires_at
             if is_dead:
                 job.state = DEAD
                 self.dead[job.handle] = job

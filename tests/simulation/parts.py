@@ -36,6 +36,8 @@ class Rules:
     concurrency: int = 0
     rate: float = 0.0
     keep_results: float = 0.0
+    max_age: float = 0.0
+    paused: bool = False
 
     def settings(self) -> dict[str, Any]:
         """As the server is told."""
@@ -49,6 +51,8 @@ class Rules:
             "concurrency": self.concurrency,
             "rate": f"{self.rate}/s",
             "keep_results": self.keep_results,
+            "max_age": self.max_age,
+            "paused": self.paused,
         }
 
     def delay(self, attempts: int, handle: bytes) -> float:
@@ -82,7 +86,7 @@ class Function:
 
     def demand(self) -> int:
         """How many of its jobs may start now."""
-        found = self.waiting
+        found = 0 if self.rules.paused else self.waiting
         if self.rules.concurrency:
             found = min(found, self.rules.concurrency - self.running)
         if self.rules.rate:
@@ -113,6 +117,8 @@ class Job:
     lives: int = 0
     progress: tuple[bytes, bytes] = (b"0", b"0")
     queued_at: float = 0.0
+    # Seconds since the epoch; 0: never.
+    expires_at: float = 0.0
     # The commit that holds it, counted from 1; 0: none.
     commit: int = 0
 
@@ -126,7 +132,7 @@ class Job:
     def snapshot(self) -> tuple[object, ...]:
         """What a journal has to know of it."""
         return (self.function.name, self.unique, self.workload, self.priority, self.due, self.state == DEAD,
-                self.attempts, self.timeouts, self.queued_at)  # fmt: skip
+                self.attempts, self.timeouts, self.queued_at, self.expires_at)  # fmt: skip
 
 
 class Acknowledgement:
@@ -149,6 +155,8 @@ class Peer:
     timed_out: dict[bytes, tuple[Job, int]] = field(default_factory=dict)
     attached: list[Job] = field(default_factory=list)
     wants_exceptions: bool = False
+    # Seconds after which its next submission expires; 0: never.
+    expires: float = 0.0
     # Whether its last grab got a job; whether one waits for a job, and wants it with its unique.
     had_job: bool = False
     grab: bool | None = None

@@ -43,6 +43,7 @@ class World(Stage):
         # No two runs have the same temper: in one workers are slow, in another commits or the clock.
         weights = {
             self._submit: 260,
+            self._withdraw: 10,
             self._grab: 180,
             self._end: 110,
             self._sleep: 60,
@@ -148,6 +149,10 @@ class World(Stage):
         unique = self._choice(UNIQUES)
         workload = b"w%d" % self._below(5 if unique == b"-" else 1000)
         if self._random() < 0.1:
+            actor.model.expires = self._choice((1.0, 5.0, 60.0))
+            self._model.tell(actor.model, packet(p.OPTION_RES, b"expires"))
+            self._broker.receive(actor.peer, p.OPTION_REQ, b"expires=%.3f" % actor.model.expires)
+        if self._random() < 0.1:
             due = int(self._wall) + self._choice((-5, 0, 1, 2, 10, 100))
             body = b"\0".join((name, unique, b"%d" % due, workload))
             self._model.submit(actor.model, name, unique, workload, 1, True, float(due))
@@ -156,6 +161,17 @@ class World(Stage):
         type, priority, background = self._choice(_SUBMISSIONS)
         self._model.submit(actor.model, name, unique, workload, priority, background, 0.0)
         self._broker.receive(actor.peer, type, b"\0".join((name, unique, workload)))
+
+    def _withdraw(self) -> None:
+        """Wait for a job no more."""
+        waiting = [actor for actor in self._actors if actor.model.attached]
+        if not waiting:
+            return
+        actor = self._choice(waiting)
+        self._model.stir(actor.model)
+        job = self._choice(actor.model.attached)
+        self._model.withdraw(actor.model, job)
+        self._broker.receive(actor.peer, p.OPTION_REQ, b"withdraw=" + job.handle)
 
     def _ask(self) -> None:
         """GET_STATUS or `geartrain.result` for a job that is there, that was, or that never was."""
@@ -256,6 +272,8 @@ class World(Stage):
             concurrency=self._choice((0, 0, 1, 3)),
             rate=self._choice((0.0, 0.0, 0.5, 5.0)),
             keep_results=self._choice((0.0, 2.0, 60.0)),
+            max_age=self._choice((0.0, 0.0, 0.0, 20.0)),
+            paused=self._random() < 0.1,
         )
         self._model.set_rules(name, rules)
         self._administer("function.set", {"function": name.decode(), **rules.settings()})

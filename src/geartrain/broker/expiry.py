@@ -29,6 +29,10 @@ class Expiry:
         heappush(self._entries, (job.expires_at, job.handle))
         self._live += 1
 
+    def add_again(self, job: Job) -> None:
+        """Have a job expire that ran when its time came, or the clock said so."""
+        heappush(self._entries, (job.expires_at, job.handle))
+
     def leave(self) -> None:
         """Count one job less: it ended before its time."""
         self._live -= 1
@@ -42,9 +46,12 @@ class Expiry:
         self._entries = [(job.expires_at, job.handle) for job in jobs]
         heapify(self._entries)
 
-    def take(self, wall: float) -> list[bytes]:
-        """Take out the handles whose time has come. Some are of jobs that ended, or that expire later."""
-        taken: list[bytes] = []
+    def take(self, wall: float) -> list[tuple[float, bytes]]:
+        """Take out the times and handles whose time has come.
+
+        Some are of jobs that ended, or that expire at another time by now.
+        """
+        taken: list[tuple[float, bytes]] = []
         while self._entries and self._entries[0][0] <= wall:
-            taken.append(heappop(self._entries)[1])
+            taken.append(heappop(self._entries))
         return taken

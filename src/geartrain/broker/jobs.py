@@ -311,6 +311,8 @@ class Jobs:
         if job.expires_at and job.expires_at <= self.wall:
             self._expire(job)
             return
+        if job.expires_at:
+            self.expiry.add_again(job)
         job.attempts += 1
         job.numerator = job.denominator = 0
         policy = job.function.policy
@@ -629,9 +631,9 @@ class Jobs:
                 late = self.by_handle.get(handle)
                 if late is not None:
                     self._time_out(late)
-        for handle in self.expiry.take(wall):
+        for expires_at, handle in self.expiry.take(wall):
             old = self.by_handle.get(handle)
-            if old is not None and old.worker is None and 0 < old.expires_at <= wall:
+            if old is not None and old.worker is None and old.expires_at == expires_at:
                 self._expire(old)
         if self.expiry.is_crowded():
             self.expiry.keep([job for job in self.by_handle.values() if job.expires_at])
