@@ -90,6 +90,21 @@ def test_a_cancelled_call_of_an_asynchronous_client_is_withdrawn(server: JobServ
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
+def test_a_question_for_a_result_that_timed_out_is_withdrawn(server: JobServer) -> None:
+    with Client(server.address) as client, server.connect() as worker:
+        handle = client.background("f", b"x")
+        for _ in range(20):
+            with pytest.raises(WaitTimeoutError):
+                client.result(handle, timeout=0.02)
+        echo(client)
+        assert not client._engine.links[0].jobs
+        report = json.loads(client.run("geartrain.report"))
+        assert sum(connection["waits_for"] for connection in report["by_connection"]) == 0
+        worker.can_do("f")
+        worker.complete(worker.grab().handle, "done")
+        assert client.result(handle, timeout=10) == b"done"
+
+
 def test_nobody_withdraws_the_job_of_another(server: JobServer) -> None:
     with server.connect() as owner, server.connect() as other:
         handle = owner.submit("f", "x")

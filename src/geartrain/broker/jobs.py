@@ -463,10 +463,13 @@ class Jobs:
     def withdraw(self, peer: Peer, handle: bytes) -> None:
         """One submission of a peer is not waited for any more; nothing happens if there is none.
 
-        The job goes unless it runs, is in the background, or somebody else waits for it.
+        The job goes unless it runs, is in the background, or somebody else waits for it. A question for the
+        result of another job is forgotten.
         """
         job = peer.waits_for.get(handle)
         if job is None:
+            if peer.waits_for_results:
+                self.waiters.withdraw(peer, handle)
             return
         clients = list(job.clients)
         clients.remove(peer)

@@ -46,6 +46,25 @@ class Waiters:
             if left:
                 self._by_job[handle] = left
 
+    def withdraw(self, peer: Peer, handle: bytes) -> None:
+        """A peer waits no more by its job of that handle; nothing happens if it does not."""
+        for asked in list(self._by_peer.get(peer, ())):
+            waiters = self._by_job[asked]
+            left = [waiter for waiter in waiters if waiter != (peer, handle)]
+            if len(left) == len(waiters):
+                continue
+            self.count -= 1
+            peer.waits_for_results -= 1
+            if left:
+                self._by_job[asked] = left
+            else:
+                del self._by_job[asked]
+            if not any(waiter[0] is peer for waiter in left):
+                self._by_peer[peer].discard(asked)
+                if not self._by_peer[peer]:
+                    del self._by_peer[peer]
+            return
+
     def tell(self, job: Job, kind: str, data: bytes) -> None:
         """A job has ended."""
         for peer, handle in self._by_job.pop(job.handle, ()):

@@ -161,7 +161,7 @@ class Engine(Answers):
 
     def _withdraw(self, task: TaskRecord) -> None:
         link = task._link
-        if link is None or link.state != UP or not link.takes_hints or task._pinned is not None:
+        if link is None or link.state != UP or not link.takes_hints:
             return
         job = link.jobs.get(task._handle)
         if job is task or (isinstance(job, Shared) and task in job.tasks):

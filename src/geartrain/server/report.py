@@ -67,7 +67,7 @@ def report(server: Server) -> dict[str, Any]:
                 "id": text_of(connection.peer.id),
                 "abilities": len(connection.peer.abilities),
                 "running": len(connection.peer.running),
-                "waits_for": len(connection.peer.waits_for),
+                "waits_for": len(connection.peer.waits_for) + connection.peer.waits_for_results,
                 "unread": connection.waiting,
                 "silent": round(server.now - connection.heard_at, 1),
             }
