@@ -304,7 +304,7 @@ class Engine(Answers):
             # A signal's handler raised: what was not reached waits here, for the next connection or its end.
             placed = {item for other in self.links for item in other.queue}
             for item in items:
-                if not item.done and item not in placed:
+                if not item.done and item not in placed and not isinstance(item, Hint):
                     self._enqueue(link, item, now)
             raise
 
