@@ -49,6 +49,8 @@ class Dispatch:
         # For each priority the functions with a job of it waiting. A grab looks through these or through the
         # worker's abilities, whichever are fewer, so its cost does not grow with both.
         self._ready: list[dict[bytes, Function]] = [{}, {}, {}]
+        # Entries of the three, so that an idle worker's grab need not look at each.
+        self._ready_count = 0
         # Peers with a wake in flight, and some whose wake was settled since.
         self._woken: dict[Peer, None] = {}
         self._tick = 0
@@ -62,6 +64,7 @@ class Dispatch:
         function = job.function
         if function.prepend(job) if at_head else function.append(job):
             self._ready[job.priority][function.name] = function
+            self._ready_count += 1
         if self.patience.peers:
             self._answer_grabs(function)
         # Nobody is to be looked for where nobody sleeps, as on a busy server.
@@ -80,6 +83,7 @@ class Dispatch:
         job = function.next()
         if function.remove(job):
             del self._ready[job.priority][function.name]
+            self._ready_count -= 1
         return job
 
     def remove(self, job: Job) -> None:
@@ -87,13 +91,14 @@ class Dispatch:
         function = job.function
         if function.remove(job):
             del self._ready[job.priority][function.name]
+            self._ready_count -= 1
 
     def choose(self, peer: Peer) -> Function | None:
         """Return the function that serves a peer's grab: the one with the job of the highest priority.
 
         Of several the newest ability counts; under `round_robin` the one that was served longest ago.
         """
-        if self.paused:
+        if not self._ready_count or self.paused:
             return None
         function = self._best(peer, False)
         if self._round_robin and function is not None:
@@ -172,7 +177,7 @@ class Dispatch:
     def sleep(self, peer: Peer) -> None:
         """A worker sent PRE_SLEEP: it sleeps, or is woken at once for a job that nobody was woken for."""
         woken_for = self.settle(peer)
-        function = None if self.paused else self._best(peer, True)
+        function = self._best(peer, True) if self._ready_count and not self.paused else None
         if function is not None:
             self._wake_peer(peer, function)
             if woken_for is not None:
