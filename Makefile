@@ -1,5 +1,4 @@
-# The verbs: demo, test, check, format, compiled, bench, bench-full, bench-faults, bench-durable, bench-restart, guard, crash,
-# fuzz, simulate, soak, lock, clean. Each makes what it needs first.
+# `make help` lists the verbs. Each makes its own prerequisites.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,10 +13,13 @@ AS_COMPILED := $(if $(CC_FOUND),PYTHONPATH=build/compiled)
 # What has compiled files, and so is tested in both forms.
 COMPILED_ROOMS := $(addprefix tests/,wire broker journal simulation server client worker)
 
-.PHONY: demo test check format compiled bench bench-full guard bench-faults bench-durable bench-restart crash fuzz simulate soak lock clean
+.PHONY: help demo test check format coverage compiled bench bench-full guard bench-faults bench-durable bench-restart crash fuzz simulate soak lock clean
 
-demo: $(VENV)/ready $(COMPILED)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
-	@$(AS_COMPILED) $(BIN)/geartrain demo
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(if $(wildcard $(VENV)/ready),,.venv-run/ready)  ## the calculus environment: a job server, four workers, and a client that answers 2+3
+	@PYTHONPATH=$(if $(wildcard build/compiled/ready),build/compiled,src) $(firstword $(wildcard $(BIN)/python) .venv-run/bin/python) -m geartrain demo
 
 test: check $(COMPILED)  ## the checks, every test, and those of the hot path again in its compiled form
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
@@ -69,10 +71,12 @@ lock: $(VENV)/ready  ## resolve the dependencies anew into requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-annotate --no-header --upgrade --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-annotate --no-header --constraints requirements/dev.txt --output-file requirements/run.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-annotate --no-header --upgrade --output-file requirements/bench.txt requirements/bench.in
 
 clean:  ## remove what the other verbs made
-	rm -rf $(VENV) .venv-bench build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-run .venv-bench build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The markers are written last, so an interrupted step is taken up again.
 $(VENV)/ready: requirements/dev.txt pyproject.toml
@@ -80,6 +84,14 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The environment of a user: no developers' tools and no compiler, so that the first answer comes soon.
+.venv-run/ready: requirements/run.txt
+	@echo "Setting up .venv-run (once) ..." >&2
+	@test -x .venv-run/bin/python || $(PYTHON) -m venv .venv-run
+	@if command -v uv >/dev/null; then uv pip install --quiet --python .venv-run/bin/python --require-hashes -r requirements/run.txt; \
+	else .venv-run/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt; fi
 	@touch $@
 
 # The native modules of the hot path, and beside them links to all of src/, in whose place they are imported.

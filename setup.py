@@ -22,11 +22,12 @@ HOT = (
     "journal/alive.py",
     "journal/table.py",
     "journal/packed.py",
-    "lookout.py",
+    "spin.py",
     "client/answers.py",
     "client/channel.py",
     "client/engine.py",
     "client/group.py",
+    "client/inquiry.py",
     "client/life.py",
     "client/link.py",
     "client/record.py",
@@ -35,10 +36,10 @@ HOT = (
     "client/traffic.py",
     "client/turns.py",
     "client/watched.py",
-    "worker/connection.py",
-    "worker/engine.py",
-    "worker/loop.py",
-    "worker/servers.py",
+    "worker/sync/connection.py",
+    "worker/engine/engine.py",
+    "worker/sync/loop.py",
+    "worker/sync/servers.py",
 )
 
 

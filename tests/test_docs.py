@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PRINTED = "127.0.0.1:4730"
 """The address in the docs; the tests' server is elsewhere, since somebody may listen there."""
 
-PAGES = [ROOT / "README.md", ROOT / "docs" / "python.md"]
+PAGES = [ROOT / "docs" / "moving-from-celery.md", ROOT / "docs" / "python.md"]
 
 
 def blocks(text: str) -> list[str]:
@@ -77,8 +77,8 @@ def test_the_python_page_runs(project: Path, gearman_server: LocalServer) -> Non
     assert "2 passed" in done.stdout, done.stdout
 
 
-def test_the_screen_for_celery_users_runs(project: Path, gearman_server: LocalServer) -> None:
-    text = (ROOT / "README.md").read_text().partition("## From Celery")[2].partition("\n## ")[0]
+def test_the_page_for_celery_users_runs(project: Path, gearman_server: LocalServer) -> None:
+    text = (ROOT / "docs" / "moving-from-celery.md").read_text()
     assert len(blocks(text)) == 2
     run(text, project, gearman_server)
 

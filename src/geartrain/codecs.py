@@ -1,8 +1,8 @@
-"""How the arguments and results of typed functions become bytes, and back.
+"""Codecs: the arguments and results of typed functions as bytes.
 
-A codec is chosen where a function is declared, `@worker.function(codec=MessagePack())`, and its callers have
-to know. What travels is plain data of that format: the workload is an array of the arguments in their order,
-or an object (a map) of them by name; the result is the value itself.
+A function's declaration chooses the codec, `@worker.function(codec=MessagePack())`, and callers use the same.
+The workload is plain data of that format: an array of the arguments in order, or an object (a map) by name.
+The result is the value itself.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ Arguments = Sequence[Any] | Mapping[str, Any]
 """The arguments of one call, by position or by name."""
 
 PICKLE_PROTOCOL: Final = 5
-"""What every Python that Geartrain runs on can read."""
+"""Highest protocol of the oldest supported Python."""
 
 _PARTS: Final[Any] = list[msgspec.Raw] | dict[str, msgspec.Raw]
 _YAML_TYPES: Final = (datetime, date)
 
 
 class Codec(ABC):
-    """One format. Subclass it for another: `encode` and `decoder` are all that most need to define.
+    """One format. A subclass for another format defines `encode` and `decoder`.
 
-    A decoder raises `ValueError` for bytes that are not of the format, or not of the type that is asked for;
-    its text says what is wrong and where.
+    A decoder raises `ValueError` for malformed bytes and values of another type. Its text names the place.
     """
 
     name: ClassVar[str] = ""
@@ -44,30 +43,30 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, value: object) -> bytes:
-        """A result as bytes; TypeError if the format can't hold it."""
+        """Return a result as bytes; raise TypeError if the format can't hold it."""
 
     @abstractmethod
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
-        """What makes a value of that type, an annotation, out of what `encode` returned."""
+        """Return a function that makes a value of `type`, an annotation, from encoded bytes."""
 
     def encode_arguments(self, arguments: Arguments) -> bytes:
-        """The arguments of a call as a workload."""
+        """Return the arguments of a call as a workload."""
         return self.encode(arguments)
 
     def split(self, workload: bytes) -> Arguments:
-        """The arguments in a workload, each still to be decoded by a `part_decoder`.
+        """Return the arguments of a workload, each for a `part_decoder`.
 
         Raises:
-            ValueError: it is neither an array nor an object.
+            ValueError: the workload is neither an array nor an object.
         """
         return _checked(self.decoder(Any)(workload))
 
     def split_part(self, part: Any) -> Arguments:
-        """The arguments in a part of a workload, as `split` has returned it."""
+        """Return the arguments inside a part that `split` returned."""
         return _checked(part)
 
     def part_decoder(self, type: Any) -> Callable[[Any], Any]:
-        """What makes a value of that type out of an argument as `split` returns it."""
+        """Return a function that makes a value of `type` from an argument that `split` returned."""
         return partial(msgspec.convert, type=type)
 
     def __repr__(self) -> str:
@@ -90,24 +89,24 @@ class JSON(Codec):
         self._encode = msgspec.json.Encoder().encode
 
     def encode(self, value: object) -> bytes:
-        """A result as bytes; TypeError if the format can't hold it."""
+        """Return a result as bytes; raise TypeError if the format can't hold it."""
         return self._encode(value)
 
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
-        """What makes a value of that type out of JSON."""
+        """Return a function that makes a value of `type` from JSON."""
         return msgspec.json.Decoder(type).decode
 
     def split(self, workload: bytes) -> Arguments:
-        """The arguments in a workload, each as the JSON that it is written in."""
-        # A function without parameters may be called with nothing at all.
+        """Return the arguments of a workload, each as raw JSON."""
+        # An empty workload calls a function without parameters.
         return self._split(workload) if workload else ()
 
     def split_part(self, part: Any) -> Arguments:
-        """The arguments in a part of a workload."""
+        """Return the arguments inside a part of a workload."""
         return self._split(part)
 
     def part_decoder(self, type: Any) -> Callable[[Any], Any]:
-        """What makes a value of that type out of an argument's JSON."""
+        """Return a function that makes a value of `type` from an argument's JSON."""
         return self.decoder(type)
 
 
@@ -121,28 +120,28 @@ class MessagePack(Codec):
         self._encode = msgspec.msgpack.Encoder().encode
 
     def encode(self, value: object) -> bytes:
-        """A result as bytes; TypeError if the format can't hold it."""
+        """Return a result as bytes; raise TypeError if the format can't hold it."""
         return self._encode(value)
 
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
-        """What makes a value of that type out of MessagePack."""
+        """Return a function that makes a value of `type` from MessagePack."""
         return msgspec.msgpack.Decoder(type).decode
 
     def split(self, workload: bytes) -> Arguments:
-        """The arguments in a workload, each as the MessagePack that it is written in."""
+        """Return the arguments of a workload, each as raw MessagePack."""
         return self._split(workload) if workload else ()
 
     def split_part(self, part: Any) -> Arguments:
-        """The arguments in a part of a workload."""
+        """Return the arguments inside a part of a workload."""
         return self._split(part)
 
     def part_decoder(self, type: Any) -> Callable[[Any], Any]:
-        """What makes a value of that type out of an argument's MessagePack."""
+        """Return a function that makes a value of `type` from an argument's MessagePack."""
         return self.decoder(type)
 
 
 class YAML(Codec):
-    """YAML, read safely: plain data, no objects, no aliases. `pip install 'geartrain[yaml]'` for it."""
+    """YAML, read safely: plain data, no objects, no aliases. Needs `pip install 'geartrain[yaml]'`."""
 
     name = "YAML"
 
@@ -157,44 +156,44 @@ class YAML(Codec):
         self._dumper = type("PlainDumper", (dumper,), {"ignore_aliases": lambda self, data: True})
 
     def encode(self, value: object) -> bytes:
-        """A result as bytes; TypeError if the format can't hold it."""
+        """Return a result as bytes; raise TypeError if the format can't hold it."""
         plain = msgspec.to_builtins(value, builtin_types=_YAML_TYPES)
         dumped: str = self._yaml.dump(plain, Dumper=self._dumper, allow_unicode=True, sort_keys=False)
         return dumped.encode()
 
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
-        """What makes a value of that type out of YAML."""
+        """Return a function that makes a value of `type` from YAML."""
         convert = self.part_decoder(type)
         return lambda data: convert(self._load(data))
 
     def split(self, workload: bytes) -> Arguments:
-        """The arguments in a workload, as plain data."""
+        """Return the arguments of a workload as plain data."""
         return _checked(self._load(workload)) if workload else ()
 
     def part_decoder(self, type: Any) -> Callable[[Any], Any]:
-        """What makes a value of that type out of plain data."""
+        """Return a function that makes a value of `type` from plain data."""
         return partial(msgspec.convert, type=type, builtin_types=_YAML_TYPES)
 
     def _load(self, data: bytes) -> Any:
         yaml, loader = self._yaml, self._loader
         try:
-            # A few aliases of aliases are a few lines that unfold to gigabytes.
+            # Aliases of aliases unfold a few lines to gigabytes.
             if b"*" in data and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, loader)):
                 raise ValueError("aliases are not taken")
             return yaml.load(data, loader)
         except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
-            # PyYAML's constructors let these through for a scalar that is not what its tag says.
+            # PyYAML's constructors raise these for a scalar that contradicts its tag.
             raise ValueError(f"YAML is malformed: {error}") from None
 
 
 class Bytes(Codec):
-    """No format: the workload is the one argument, the result the result. For bytes and text (UTF-8)."""
+    """No format: the workload is the only argument. For bytes and text (UTF-8)."""
 
     name = "bytes"
     single = True
 
     def encode(self, value: object) -> bytes:
-        """A result as bytes; TypeError if it is neither bytes nor text."""
+        """Return a result as bytes; raise TypeError if it is neither bytes nor text."""
         if isinstance(value, str):
             return value.encode()
         if isinstance(value, bytes | bytearray | memoryview):
@@ -204,7 +203,7 @@ class Bytes(Codec):
         raise TypeError(f"the bytes codec takes bytes, text or None, not {type(value).__name__}")
 
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
-        """What makes bytes, or text if the annotation says so, out of bytes."""
+        """Return a function that makes bytes, or text for `str`, from bytes."""
         if type is str:
             return _text
         if type in (None, NoneType):
@@ -214,28 +213,28 @@ class Bytes(Codec):
         return bytes
 
     def encode_arguments(self, arguments: Arguments) -> bytes:
-        """The one argument as a workload."""
+        """Return the only argument as a workload."""
         (value,) = arguments.values() if isinstance(arguments, Mapping) else arguments
         return self.encode(value)
 
     def split(self, workload: bytes) -> Arguments:
-        """The one argument."""
+        """Return the only argument."""
         return (workload,)
 
     def part_decoder(self, type: Any) -> Callable[[Any], Any]:
-        """What makes bytes, or text if the annotation says so, out of the argument."""
+        """Return a function that makes bytes, or text for `str`, from the argument."""
         return self.decoder(type)
 
 
 class UnsafePickleWarning(UserWarning):
-    """Somebody chose pickle: whoever can submit a job to this server can run any code in the worker."""
+    """Warning for the pickle codec: every client of the server can run any code in the worker."""
 
 
 class UnsafePickle(Codec):
     """Python's pickle, for servers that only your own, trusted Python programs can reach.
 
-    Unpickling runs whatever the sender wrote into the bytes, so everybody who can submit a job, or do one,
-    can run any code in your process. Making one warns of that with `UnsafePickleWarning`.
+    Unpickling runs code that the sender chose. So every client and every worker of the server can run any
+    code in your process. The constructor warns of that with `UnsafePickleWarning`.
     """
 
     name = "pickle"
@@ -249,14 +248,14 @@ class UnsafePickle(Codec):
         )
 
     def encode(self, value: object) -> bytes:
-        """A result as bytes; TypeError if it can't be pickled."""
+        """Return a result as bytes; raise TypeError if it can't be pickled."""
         try:
             return pickle.dumps(value, PICKLE_PROTOCOL)
         except (pickle.PicklingError, AttributeError) as error:
             raise TypeError(str(error)) from None
 
     def decoder(self, type: Any) -> Callable[[bytes], Any]:
-        """What unpickles, and checks that the type is right."""
+        """Return a function that unpickles and checks the type."""
 
         def decode(data: bytes) -> Any:
             return msgspec.convert(_unpickle(data), type)

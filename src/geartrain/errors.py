@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 __all__ = [
     "ArgumentError",
@@ -24,12 +25,107 @@ __all__ = [
     "ResultError",
     "ServerError",
     "TimeLimitError",
+    "UnknownJobError",
     "WaitTimeoutError",
 ]
 
+_HEAP_TYPE: Final = 1 << 9
+"""The flag of a class that Python code has made."""
+
 
 class GeartrainError(Exception):
-    """The root of the tree; catch it to catch all of ours."""
+    """The root of the tree; catch it to catch all of ours.
+
+    Each error of the tree, and of a program's own classes under it, can be copied and pickled: text, fields,
+    notes and `__cause__` stay, and no constructor is called. So an error reaches the parent of a process
+    pool.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own way calls the class with `args`, and `args` is rarely what a constructor takes.
+        args: Any = super().__reduce__()[1]
+        cause = {"__cause__": self.__cause__, "__suppress_context__": self.__suppress_context__}
+        made = (type(self), _each(args, _Foreign.wrap), _each(cause, _Foreign.wrap))
+        if type(self).__getstate__ is not object.__getstate__:
+            return _rebuilt, made, self.__getstate__()
+        state = self.__getstate__()
+        # The values of `__slots__` come apart.
+        fields, slots = state if isinstance(state, tuple) else (state, None)
+        fields = {**(fields or {}), **(slots or {})}
+        return _rebuilt, made, {name: _each(value, _Foreign.wrap) for name, value in fields.items()}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        for name, value in (state or {}).items():
+            # A frozen dataclass refuses anything else.
+            object.__setattr__(self, name, _each(value, _Foreign.unwrap))
+
+
+class _Foreign:
+    """An exception of another library inside one of ours, on its way through `copy` or `pickle`.
+
+    Many classes can be pickled and not unpickled, and a process pool that meets such an error hangs for ever.
+    An error with their text stands in for them.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    @staticmethod
+    def wrap(value: Any) -> Any:
+        return (
+            _Foreign(value)
+            if isinstance(value, BaseException) and not isinstance(value, GeartrainError)
+            else value
+        )
+
+    @staticmethod
+    def unwrap(value: Any) -> Any:
+        return value.error if isinstance(value, _Foreign) else value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Foreign, (self._portable(),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Foreign:
+        import copy
+
+        try:
+            return _Foreign(copy.deepcopy(self.error, memo))
+        except Exception:
+            return self  # an exception rarely changes, so sharing it does no harm
+
+    def _portable(self) -> BaseException:
+        import pickle
+
+        try:
+            error = pickle.loads(pickle.dumps(self.error))
+        except Exception:
+            error = None
+        if type(error) is type(self.error) and str(error) == str(self.error):
+            return self.error
+        return GeartrainError(f"{type(self.error).__qualname__}: {self.error}")
+
+
+def _each(value: Any, change: Any) -> Any:
+    """Change a value, or each value in a plain list, tuple or dict of them."""
+    if type(value) is dict:
+        return {key: change(item) for key, item in value.items()}
+    if type(value) is list:
+        return [change(item) for item in value]
+    if type(value) is tuple:
+        return tuple([change(item) for item in value])
+    return change(value)
+
+
+def _rebuilt(cls: type[GeartrainError], args: tuple[Any, ...], cause: dict[str, Any]) -> GeartrainError:
+    """Make an error of a class with these `args` and this cause, without the class's constructor."""
+    built_in: Any = cls
+    while built_in.__flags__ & _HEAP_TYPE:
+        built_in = built_in.__base__
+    args = _each(args, _Foreign.unwrap)
+    error: GeartrainError = built_in.__new__(cls, *args)
+    built_in.__init__(error, *args)
+    GeartrainError.__setstate__(error, cause)
+    return error
 
 
 # On the wire
@@ -133,7 +229,24 @@ class ServerError(GeartrainError):
 
 
 class WaitTimeoutError(GeartrainError, TimeoutError):
-    """Waiting ended before the answer came; the job itself goes on."""
+    """Waiting ended before the answer came; the job itself goes on.
+
+    `function` is the name of the job's function, empty if no single one was waited for. `workers` is the
+    number of connected workers that announced it, `waiting` that of its queued jobs, this one included. Both
+    are None unless the job server had told by then.
+    """
+
+    def __init__(
+        self, message: str, *, function: str = "", workers: int | None = None, waiting: int | None = None
+    ) -> None:
+        if workers is not None and waiting is not None:
+            who = {0: "no worker", 1: "1 worker"}.get(workers, f"{workers} workers")
+            jobs = {0: "no job waits", 1: "1 job waits"}.get(waiting, f"{waiting} jobs wait")
+            message += f": {who} of {function!r} {'is' if workers < 2 else 'are'} connected; {jobs}"
+        super().__init__(message)
+        self.function = function
+        self.workers = workers
+        self.waiting = waiting
 
 
 # How a job ended, if not well
@@ -150,14 +263,28 @@ class JobError(GeartrainError):
 class JobFailed(JobError):  # noqa: N818 - Gearman's own word
     """The job ended with WORK_FAIL. A worker's function raises it to fail its job without a reason."""
 
-    def __init__(self, message: str = "the job failed", handle: str = "") -> None:
+    def __init__(self, message: str | bytes = "the job failed", handle: str = "") -> None:
+        if isinstance(message, bytes):
+            message = message.decode("utf-8", "replace")
         super().__init__(message, handle)
 
 
 class JobException(JobError):  # noqa: N818 - Gearman's own word
-    """The job ended with WORK_EXCEPTION; `data` holds the worker's bytes, the message shows them as text."""
+    """The job ended with WORK_EXCEPTION; `data` holds the worker's bytes, the message shows them as text.
 
-    def __init__(self, data: bytes, handle: str = "") -> None:
+    A worker's function raises it to end its job with exactly this text or these bytes. Text travels as UTF-8.
+    """
+
+    data: bytes
+
+    def __init__(self, data: bytes | bytearray | memoryview | str = b"", handle: str = "") -> None:
+        if isinstance(data, str):
+            # Half of a surrogate pair is no UTF-8, and a worker's exception must reach its client.
+            data = data.encode("utf-8", "backslashreplace")
+        elif isinstance(data, bytes | bytearray | memoryview):
+            data = bytes(data)
+        else:
+            raise TypeError(f"a JobException carries str or bytes, not {type(data).__name__}")
         super().__init__(data.decode("utf-8", "replace"), handle)
         self.data = data
 

@@ -1,16 +1,16 @@
-"""What caller and worker both know of a typed function: its name, its parameters, its codec.
+"""Signatures of typed functions, shared by caller and worker: name, parameters, codec.
 
     @worker.function                       add = client.function(add)
     def add(a: int, b: int) -> int:        add(2, 3)
         return a + b
 
-A function is typed unless it can be called with a job alone and annotates nothing else; such a one is *raw*,
-and is given the `Job` with its workload in bytes (see `is_raw`). If the first parameter of a typed function
-is annotated `Job` it is given the job too, and the caller leaves it out.
+A function that takes one argument, the job, and annotates nothing else is *raw*: it receives the `Job` with
+its workload in bytes (see `is_raw`). Every other function is typed. If the first parameter of a typed
+function is annotated `Job`, it receives the job, and the caller leaves it out.
 
 On the wire the workload is an array of the arguments, `[2, 3]`, or an object of them by name,
-`{"a": 2, "b": 3}`; the worker takes both. The result is the value, `5`. What travels with a call that is
-no argument, such as a trace's context, goes around them, and only then the workload is
+`{"a": 2, "b": 3}`; the worker takes both. The result is the value, `5`. A call with a context, such as a
+trace's, wraps its arguments:
 `{"geartrain.arguments": [2, 3], "geartrain.context": {"traceparent": "00-…"}}`.
 """
 
@@ -40,18 +40,18 @@ _Decoder = Callable[[Any], Any]
 
 
 class JobParameter(Protocol):
-    """What the class of the job is known by here: the worker's `Job`, which callers need not import."""
+    """Marker of the worker's `Job` class, which callers need not import."""
 
     stands_for_the_job: ClassVar[bool]
 
 
 class Signature:
-    """A typed function as seen from the wire.
+    """The wire format of one typed function.
 
     Args:
-        function: whose parameters and annotations these are; its body is not run.
-        name: the function's name for Gearman; its `__name__` unless given.
-        codec: JSON unless given.
+        function: source of the parameters and annotations; its body is not run.
+        name: the function's Gearman name, by default its `__name__`.
+        codec: JSON by default.
 
     Raises:
         TypeError: the function can't be typed; the message says why.
@@ -108,10 +108,10 @@ class Signature:
     def workload(
         self, args: tuple[Any, ...], keywords: dict[str, Any], context: Mapping[str, str] | None = None
     ) -> bytes:
-        """The workload of a call: its arguments, and around them the context that travels along, if any.
+        """Return the workload of a call, its arguments wrapped in the context if there is one.
 
         Raises:
-            TypeError: Python would not call the function like that, or the codec can't hold an argument.
+            TypeError: the arguments do not fit the parameters, or the codec can't hold one of them.
         """
         arguments: Arguments = args
         if keywords or self._keywords or not self._required <= len(args) <= len(self._positional):
@@ -128,10 +128,10 @@ class Signature:
             raise TypeError(f"{self.name}: {error}") from None
 
     def result(self, data: bytes) -> Any:
-        """The value in a job's result.
+        """Return the value in a job's result.
 
         Raises:
-            ResultError: the result is not what the signature says.
+            ResultError: the result does not match the signature.
         """
         try:
             return self._decode_result(data)
@@ -141,10 +141,10 @@ class Signature:
     # The worker's side
 
     def arguments(self, workload: bytes) -> tuple[list[Any], dict[str, Any]]:
-        """What to call the function with, by position and by name.
+        """Return the arguments of a workload, by position and by name.
 
         Raises:
-            ArgumentError: an argument is missing, of another type, or one too many; it names the argument.
+            ArgumentError: an argument is missing, of another type, or superfluous; the error names it.
         """
         try:
             parts = self.codec.split(workload)
@@ -171,16 +171,16 @@ class Signature:
         return args, {}
 
     def named(self, workload: bytes) -> dict[str, Any]:
-        """The arguments in a workload by the names of their parameters, those that were given.
+        """Return the given arguments of a workload by parameter name.
 
         Raises:
-            ArgumentError: they are not what the function declares.
+            ArgumentError: they do not match the function's parameters.
         """
         args, keywords = self.arguments(workload)
         return dict(self._signature.bind(*args, **keywords).arguments)
 
     def context(self, workload: bytes) -> dict[str, str]:
-        """What travels around the arguments, empty if there is nothing or nothing can be read."""
+        """Return the context of a workload; empty if there is none or it is malformed."""
         if CONTEXT.encode() not in workload:
             return {}
         try:
@@ -222,22 +222,22 @@ class Signature:
 
 
 def declare(function: Callable[..., Any], signature: Signature) -> None:
-    """Note a function's signature on the function itself, so that callers find its name and codec.
+    """Attach a signature to its function, for callers that need its name and codec.
 
-    On those that bear no notes, such as objects with slots, there is none.
+    Objects without a `__dict__` stay without one.
     """
     with contextlib.suppress(AttributeError):
         setattr(getattr(function, "__func__", function), _DECLARED, signature)
 
 
 def declared(function: Callable[..., Any]) -> Signature | None:
-    """The signature that was noted on a function, if one was."""
+    """Return the signature attached to a function, or None."""
     found: Signature | None = getattr(function, _DECLARED, None)
     return found
 
 
 def signature_of(function: Callable[..., Any], name: str = "", codec: Codec | None = None) -> Signature:
-    """The signature of a function as it was declared, or made from its annotations.
+    """Return the attached signature of a function, or a new one from its annotations.
 
     Raises:
         TypeError: the function can't be typed.
@@ -251,15 +251,14 @@ def signature_of(function: Callable[..., Any], name: str = "", codec: Codec | No
 
 
 def is_raw(function: Callable[..., Any]) -> bool:
-    """Whether a worker's function is given the job as it is, rather than arguments.
+    """Return whether a worker's function is raw: it receives the job rather than decoded arguments.
 
-    That is so if it can be called with one argument that is not annotated, or annotated `Job`, and annotates
-    no other.
+    A raw function can be called with one argument, unannotated or annotated `Job`, and annotates no other.
     """
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        # Some of C's functions tell nothing of their parameters.
+        # Some C functions have no introspectable parameters.
         return True
     if not parameters:
         return False
@@ -276,14 +275,14 @@ def is_raw(function: Callable[..., Any]) -> bool:
 
 
 def is_job(annotation: Any) -> bool:
-    """Whether an annotation stands for the worker's `Job`, which callers need not be able to import."""
+    """Return whether an annotation means the worker's `Job`, by name where callers can't import it."""
     if isinstance(annotation, str):
         return annotation.strip("'\"").rpartition(".")[2] == "Job"
     return bool(getattr(annotation, "stands_for_the_job", False))
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of whatever can be called: of a function, a method, a partial, an object."""
+    # Of a function, a method, a partial or a callable object.
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function) and not isinstance(function, type):
@@ -292,7 +291,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _awaited(returns: Any) -> Any:
-    """The type that awaiting gives, where an annotation spells a coroutine out."""
+    # An annotation may spell out `Coroutine[Any, Any, T]`.
     if get_origin(returns) is Coroutine:
         return get_args(returns)[2]
     return returns

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 from .tls import secure
@@ -13,6 +16,10 @@ from .wire.address import Address
 KEEPALIVE_IDLE: Final = 30
 KEEPALIVE_INTERVAL: Final = 10
 KEEPALIVE_PROBES: Final = 3
+
+_MAX_INT: Final = 2**31 - 1
+
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", select.POLLIN)
 
 
 def connect(address: Address, timeout: float) -> socket.socket:
@@ -58,11 +65,21 @@ def tune(
         ("TCP_KEEPIDLE", idle),
         ("TCP_KEEPINTVL", interval),
         ("TCP_KEEPCNT", probes),
-        ("TCP_USER_TIMEOUT", int(stalled * 1000)),
+        ("TCP_USER_TIMEOUT", min(int(stalled * 1000), _MAX_INT)),
     ):
         option = getattr(socket, name, None)
         if option is not None and value > 0:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Return whether the peer of a connection has closed it; later writes are lost without an error.
+
+    Where the system has no POLLRDHUP, unread bytes count as well: read them, and ask again.
+    """
+    poll = select.poll()
+    poll.register(descriptor, _HUNG_UP)
+    return bool(poll.poll(0))
 
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -80,3 +97,15 @@ def acknowledge(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         except (OSError, ValueError):
             pass  # closed meanwhile
+
+
+def give_up(descriptors: Iterable[int]) -> None:
+    """Replace descriptors by the null device in this process.
+
+    The numbers stay taken, so whichever object still closes one closes no other file.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.dup2(null, descriptor, inheritable=False)
+    os.close(null)

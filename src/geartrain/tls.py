@@ -1,4 +1,4 @@
-"""TLS and tokens on the client's and the worker's side: whom to trust, and a socket that speaks TLS."""
+"""TLS and tokens of clients and workers: contexts, and a socket that speaks TLS."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from .errors import ConfigError
 from .wire.address import Address
 
 CA, CERTIFICATE, KEY = ("GEARTRAIN_TLS_CA", "GEARTRAIN_TLS_CERTIFICATE", "GEARTRAIN_TLS_KEY")
-"""The environment's files for servers that are written `tls:host:port`."""
+"""Environment variables with the PEM files for addresses of the form `tls:host:port`."""
 
 TOKEN: Final = "GEARTRAIN_TOKEN"
-"""The environment's token, for servers whose rules ask for one."""
+"""Environment variable with the token for servers with access rules."""
+
+_LIBGEARMANS: Final = {
+    CA: "GEARMAND_CA_CERTIFICATE",
+    CERTIFICATE: "GEARMAN_CLIENT_PEM",
+    KEY: "GEARMAN_CLIENT_KEY",
+}
+"""libgearman's variables for the same files; ours go before them."""
 
 _CHUNK: Final = 64 * 1024
 
 
 def tls_context(ca: str = "", certificate: str = "", key: str = "") -> ssl.SSLContext:
-    """What a client or worker needs to speak TLS 1.2 or newer with a job server.
+    """Return a context for TLS 1.2 or newer to a job server.
 
     Args:
-        ca: a PEM file with the authorities that sign the servers' certificates; the system's if empty.
-        certificate: a PEM file with the certificate that this side shows, for servers that ask for one.
-        key: a PEM file with its private key; empty: it is in the certificate's file.
+        ca: PEM file of the authorities that sign the servers' certificates, by default the system's.
+        certificate: PEM file of this side's certificate, for servers that require one.
+        key: PEM file of its private key, by default the certificate's file.
 
     Raises:
         ConfigError: one of the files can't be used.
@@ -45,16 +52,16 @@ def tls_context(ca: str = "", certificate: str = "", key: str = "") -> ssl.SSLCo
 
 
 def context_of(address: Address) -> ssl.SSLContext | None:
-    """The context for connections to a server; None if it does not speak TLS."""
+    """Return the context for connections to a server; None without TLS."""
     if not address.tls:
         return None
     return address.tls if isinstance(address.tls, ssl.SSLContext) else _from_environment()
 
 
 def reached_with(address: Address, context: ssl.SSLContext | None, token: str | None) -> Address:
-    """The same server, reached with this context and token; the environment's token if it is None.
+    """Return the address with this context and token; a token of None means the environment's.
 
-    A Unix socket is reached without TLS whatever the context.
+    Unix sockets never use TLS.
     """
     if token is None:
         token = os.environ.get(TOKEN, "")
@@ -64,14 +71,17 @@ def reached_with(address: Address, context: ssl.SSLContext | None, token: str | 
 
 @functools.cache
 def _from_environment() -> ssl.SSLContext:
-    return tls_context(*(os.environ.get(name, "") for name in (CA, CERTIFICATE, KEY)))
+    files = [
+        os.environ.get(name) or os.environ.get(_LIBGEARMANS[name], "") for name in (CA, CERTIFICATE, KEY)
+    ]
+    return tls_context(*files)
 
 
 def secure(connected: socket.socket, address: Address, timeout: float) -> socket.socket:
-    """Make of a connected socket one that speaks TLS if the server does, within `timeout` seconds.
+    """Wrap a connected socket in TLS if the address asks for it, within `timeout` seconds.
 
     Raises:
-        OSError: the handshake failed, or the server is not who it should be. The socket is closed.
+        OSError: the handshake failed, or the server's certificate names another host. The socket is closed.
     """
     context = context_of(address)
     if context is None:
@@ -86,10 +96,10 @@ def secure(connected: socket.socket, address: Address, timeout: float) -> socket
 
 
 class TlsSocket:
-    """Behaves as the socket below it, blocking or not, with the flags of `recv` and `send`, and with polling.
+    """A TLS socket with the semantics of a plain one: blocking or not, flags of `recv` and `send`, polling.
 
-    An `ssl.SSLSocket` would not: it knows no flags, and may hold bytes that polling knows nothing of. Here
-    `recv` hands out all that has arrived, also if that is more than was asked for.
+    `ssl.SSLSocket` takes no flags and buffers bytes that polling does not see. Here `recv` returns everything
+    that has arrived, even if that is more than `size`.
     """
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext, name: str) -> None:
@@ -97,17 +107,17 @@ class TlsSocket:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        # Bytes on the wire that the socket did not take yet, and whether the caller was told that the last
-        # byte they stand for was not sent, so that it comes again to have them sent.
+        # Encrypted bytes that the socket has not accepted. `send` then reports the last plain byte as unsent
+        # (`_owes_one`), so the caller comes back and flushes them.
         self._unsent = b""
         self._owes_one = False
         self._ended = False
 
     def shake_hands(self, timeout: float) -> None:
-        """Take up the connection, blocking; afterwards the socket is as it was.
+        """Do the handshake, blocking, and restore the socket's timeout.
 
         Raises:
-            OSError: it failed, with the reason.
+            OSError: the handshake failed; the text has the reason.
         """
         before = self._socket.gettimeout()
         deadline = time.monotonic() + timeout
@@ -119,7 +129,7 @@ class TlsSocket:
                 done = False
             finally:
                 self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-                # Also the alert that says why it failed.
+                # Includes the alert of a failed handshake.
                 self._socket.sendall(self._outgoing.read())
             if done:
                 self._socket.settimeout(before)
@@ -130,7 +140,7 @@ class TlsSocket:
             self._incoming.write(data)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Wait for bytes as the socket would, and return all that have arrived."""
+        """Wait for bytes as the socket would, and return everything that has arrived."""
         while not self._ended:
             data = self._socket.recv(_CHUNK, flags)
             if data:
@@ -155,11 +165,11 @@ class TlsSocket:
         return b"".join(parts)
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:
-        """Send some of the bytes, as the socket would; returns how many need not be sent again."""
+        """Send some of the bytes, as the socket would; return how many were accepted."""
         if self._unsent:
             self._flush(flags)
         if self._owes_one:
-            # This one was sent, with those before it.
+            # That byte was encrypted with the ones before it.
             self._owes_one = False
             return 1
         chunk = memoryview(data)[:_CHUNK]
@@ -181,7 +191,7 @@ class TlsSocket:
             self._unsent = self._unsent[self._socket.send(self._unsent, flags) :]
 
     def sendall(self, data: bytes) -> None:
-        """Send all of them, blocking."""
+        """Send all bytes, blocking."""
         rest = memoryview(data)
         while rest:
             rest = rest[self.send(rest) :]
@@ -189,29 +199,29 @@ class TlsSocket:
     # As the socket below
 
     def fileno(self) -> int:
-        """Its descriptor."""
+        """Return the file descriptor."""
         return self._socket.fileno()
 
     def settimeout(self, timeout: float | None) -> None:
-        """As with any socket."""
+        """Same as the method of `socket.socket`."""
         self._socket.settimeout(timeout)
 
     def setblocking(self, flag: bool) -> None:
-        """As with any socket."""
+        """Same as the method of `socket.socket`."""
         self._socket.setblocking(flag)
 
     def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
-        """As with any socket."""
+        """Same as the method of `socket.socket`."""
         self._socket.setsockopt(level, name, value)
 
     def getsockopt(self, level: int, name: int) -> int:
-        """As with any socket."""
+        """Same as the method of `socket.socket`."""
         return self._socket.getsockopt(level, name)
 
     def shutdown(self, how: int) -> None:
-        """As with any socket."""
+        """Same as the method of `socket.socket`."""
         self._socket.shutdown(how)
 
     def close(self) -> None:
-        """As with any socket."""
+        """Same as the method of `socket.socket`."""
         self._socket.close()

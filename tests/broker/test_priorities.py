@@ -88,6 +88,17 @@ def test_a_function_at_its_rate_lets_lower_priorities_of_others_pass(
     assert served(worker) == ["f-high"]
 
 
+def test_a_paused_function_lets_lower_priorities_of_others_pass(stage: Stage, client: Connection) -> None:
+    worker = stage.worker(b"f", b"g")
+    client.ask("function.set", {"function": "f", "paused": True})
+    submit(stage, client, b"f", "high")
+    for _ in range(2):
+        submit(stage, client, b"g", "low")
+    assert taken(worker)[1] == b"g-low"
+    client.ask("function.set", {"function": "f", "paused": False})
+    assert served(worker) == ["f-high", "g-low"]
+
+
 def test_a_cancelled_high_job_leaves_its_function_to_the_order_of_the_rest(
     stage: Stage, client: Connection
 ) -> None:

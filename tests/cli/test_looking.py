@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import pytest
 
 from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet, RawPeer
 from tests.harness.servers import JobServer, gearmand_c, geartrain
 
-from .command import Terminal, run
+from .command import Terminal, run, start
 
 
 def queue(peer: RawPeer, function: str, unique: str = "") -> str:
@@ -185,3 +187,38 @@ def test_they_talk_to_gearmand_too() -> None:
         assert run("status", handle, server=server).out == f"{handle}: queued\n"
         assert run("ping", server=server).code == 0
         assert run("workers", server=server) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["workers"], ["admin", "jobs"], ["function", "list"]], ids=" ".join
+)
+def test_watch_goes_on_over_a_restart_of_the_server(command: list[str]) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        server = stack.enter_context(ExitStack())
+        first = server.enter_context(geartrain(port=port))
+        watching = stack.enter_context(start(*command, "--watch", "0.1", "--json", server=first))
+        watching.wait_until(lambda: watching.stdout.count("\n") > 1, "it shows something")
+        server.close()
+        watching.wait_until(lambda: "waiting for the job server" in watching.stderr, "it says that it waits")
+        before = watching.stdout.count("\n")
+        stack.enter_context(geartrain(port=port))
+        watching.wait_until(lambda: watching.stdout.count("\n") > before, "it goes on")
+
+
+def test_watching_a_job_goes_on_over_a_restart_of_the_server(tmp_path: Path) -> None:
+    port, journal = free_port(), f"--journal=sqlite:{tmp_path}/journal.db"
+    with ExitStack() as stack:
+        server = stack.enter_context(ExitStack())
+        first = server.enter_context(geartrain(journal, port=port))
+        with RawPeer("127.0.0.1", port) as peer:
+            handle = queue(peer, "f")
+        watching = stack.enter_context(start("status", handle, "--watch", "0.1", server=first))
+        watching.wait_for_output("queued")
+        server.close()
+        watching.wait_until(lambda: "waiting for the job server" in watching.stderr, "it says that it waits")
+        before = watching.stdout.count("\n")
+        stack.enter_context(geartrain(journal, port=port))
+        watching.wait_until(lambda: watching.stdout.count("\n") > before, "it goes on")
+        run("admin", "cancel", handle, server=first)
+        assert watching.wait() == 1

@@ -103,7 +103,7 @@ def test_a_function_of_which_only_settings_are_known_has_zeros(server: JobServer
         "server": server.address,
         "function": "report",
         "settings": {"max_queue": 5},
-        **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers"), 0),
+        **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers", "expired"), 0),
     }
 
 

@@ -43,7 +43,23 @@ def test_a_failed_job_is_submitted_again_when_asked(stage: JobServer) -> None:
 def test_a_job_that_takes_too_long_is_exit_code_5(stage: JobServer) -> None:
     done = run("submit", "nobody_does_this", "--timeout", "0.2", server=stage)
     assert (done.code, done.out) == (5, "")
-    assert "0.2 s" in done.err
+    assert "no result within 0.2 s" in done.err
+
+
+def test_a_job_that_takes_too_long_tells_of_its_workers(stage: JobServer) -> None:
+    why = "no worker of 'nobody_does_this' is connected; 1 job waits"
+    command = ("submit", "nobody_does_this", "--timeout", "0.5")
+
+    def is_told() -> bool:
+        done = run(*command, server=stage)
+        return done == (5, "", f"geartrain: nobody_does_this: no result within 0.5 s: {why}\n")
+
+    def is_told_in_json() -> bool:
+        told = json.loads(run(*command, "--json", server=stage).out)
+        return (told.get("workers"), told.get("waiting")) == (0, 1) and told["failure"].endswith(why)
+
+    wait_until(is_told, "the server told in time")
+    wait_until(is_told_in_json, "the server told in time")
 
 
 def test_no_server_is_exit_code_3() -> None:
@@ -91,6 +107,10 @@ def test_a_line_without_a_result_is_a_line_without_text(stage: JobServer) -> Non
 def test_a_line_that_fails_is_named_and_the_others_are_done(stage: JobServer) -> None:
     done = run("submit", "odd", "--lines", stdin="2\n3\n4\n", server=stage)
     assert done == (1, "2\n4\n", "geartrain: line 2: odd: exception: 3 is odd\n")
+
+
+def test_lines_may_end_as_in_windows(stage: JobServer) -> None:
+    assert run("submit", "reverse", "--lines", stdin="ab\r\n\r\ncd", server=stage).out == "ba\n\ndc\n"
 
 
 def test_lines_are_submitted_as_they_come_however_slowly(stage: JobServer) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import Process
+from tests.harness.processes import Process, wait_until
 from tests.harness.rawwire import Packet
 from tests.harness.servers import JobServer, require
 
@@ -127,6 +127,78 @@ def test_a_shell_command_that_fails_fails_the_job_and_the_log_says_how(server: J
         for function, how in (("bad", "exit code 3"), ("gone", "signal 9")):
             assert run("submit", function, server=server).code == 1
             worker.wait_for_output(f"ended with {how}")
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--threads", "2"], ["--concurrency", "2"], ["--processes", "1"]], ids=" ".join
+)
+def test_a_shell_command_past_its_time_limit_is_stopped_and_its_client_told(
+    server: JobServer, tmp_path: Path, more: list[str]
+) -> None:
+    # Neither the shell nor its child heeds SIGTERM.
+    shell = (
+        "stubborn=echo $$ >> runs; trap '' TERM; sh -c \"trap '' TERM; echo \\$\\$ >> children; sleep 60\""
+    )
+    command = ["work", "--shell", shell, "--shell", "good=echo fine", "--timeout", "0.5", *more]
+    with start(*command, server=server, cwd=tmp_path):
+        wait_for_workers(server, "stubborn")
+        done = run("submit", "stubborn", server=server)
+        assert (done.code, "time limit of 0.5 s" in done.err) == (1, True)
+        for file in ("runs", "children"):
+            (pid,) = map(int, (tmp_path / file).read_text().split())
+            wait_until(lambda pid=pid: not _lives(pid), "its processes have ended")  # type: ignore[misc]
+        assert run("submit", "good", server=server).out == "fine\n"
+        # Nothing waits to be run again.
+        assert run("status", server=server).out.splitlines()[0].split("\t")[1:3] == ["0", "0"]
+
+
+def test_a_shell_command_that_ends_at_sigterm_is_not_killed(server: JobServer, tmp_path: Path) -> None:
+    shell = "tidy=trap 'echo tidied > tidied; exit 0' TERM; sleep 60 & wait"
+    with start("work", "--shell", shell, "--timeout", "0.3", server=server, cwd=tmp_path):
+        done = run("submit", "tidy", server=server)
+    assert (done.code, "time limit" in done.err) == (1, True)
+    assert (tmp_path / "tidied").read_text() == "tidied\n"
+
+
+@pytest.mark.parametrize("more", [[], ["--lines"], ["--threads", "2"]], ids=" ".join)
+def test_a_shell_job_ends_with_its_command_whatever_holds_its_output_open(
+    server: JobServer, tmp_path: Path, more: list[str]
+) -> None:
+    shell = "f=sleep 300 & echo $! > pid; echo hi"
+    with start("work", "--shell", shell, *more, server=server, cwd=tmp_path):
+        try:
+            assert run("submit", "f", "--timeout", "20", server=server).out == "hi\n"
+        finally:
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_all_that_a_shell_command_has_written_is_in_its_result(server: JobServer) -> None:
+    shell = "big=head -c 3000000 /dev/zero"
+    with start("work", "--shell", shell, server=server):
+        assert run_bytes("submit", "big", server=server) == (0, bytes(3_000_000))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "line", ["worker.run()", "import asyncio; asyncio.run(worker.run_async())"], ids=["run", "run_async"]
+)
+def test_a_module_that_runs_its_worker_at_its_import_is_refused(
+    server: JobServer, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "selfish.py").write_text(
+        "from geartrain import Worker\nworker = Worker()\n"
+        f'@worker.function("f")\ndef f(job): return b""\n{line}\n'
+    )
+    done = run("work", "selfish", server=server, cwd=tmp_path)
+    assert done.code == 2
+    assert "the module selfish runs its worker when it is imported" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_shell_command_knows_its_job(server: JobServer) -> None:

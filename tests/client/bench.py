@@ -72,7 +72,10 @@ class Bench:
         data = b""
         while chunk := self.engine.outgoing(link, self.now):
             data += chunk
-        return [(type, arguments(type, body)) for type, body in Parser(p.REQUEST).feed(data)]
+        return [
+            (type, arguments(type, body) if type != p.TEXT else [body])
+            for type, body in Parser(p.REQUEST).feed(data)
+        ]
 
     def reply(self, type: int, *words: bytes, link: Link | None = None) -> None:
         self.receive(response(type, b"\0".join(words)), link)

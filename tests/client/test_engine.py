@@ -294,7 +294,7 @@ def test_packets_that_a_client_has_no_use_for_change_nothing() -> None:
         b"GET / HTTP/1.1\r\n\r\n" + b"\0nonsense",
         response(p.JOB_CREATED, b"H:2"),
         response(p.ECHO_RES, b"x"),
-        b"\0RES\0\0\0\x0d\xff\xff\xff\xff",
+        b"\0RES\0\0\0\x08\xff\xff\xff\xff",
     ],
 )
 def test_a_server_that_makes_no_sense_is_left(nonsense: bytes) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from geartrain import ConnectionLostError, JobLostError, NoServersError, ServerError, TaskState
+from geartrain import (
+    ConnectionLostError,
+    JobLostError,
+    NoServersError,
+    PacketTooLargeError,
+    ServerError,
+    TaskState,
+)
 from geartrain.client.engine import MAX_LOSSES
 from geartrain.client.group import Group
 from geartrain.client.link import DOWN, UP, Question
@@ -185,17 +192,17 @@ def test_a_task_that_every_connection_ends_with_is_given_up() -> None:
     assert bench.take_wanted() == []
 
 
-def test_a_job_whose_result_is_over_the_limit_is_done_but_once_more() -> None:
+def test_a_job_whose_result_is_over_the_limit_fails_at_once_and_alone() -> None:
     bench = Bench("a")
-    task = bench.submit()
-    for _ in range(2):
-        assert not task.done
-        bench.open()
-        bench.sent()
-        bench.reply(p.JOB_CREATED, b"H:1")
-        bench.receive(b"\0RES\0\0\0\x0d\xff\xff\xff\xff")
-    assert isinstance(task.failure, JobLostError)
+    task, other = bench.submit(), bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.JOB_CREATED, b"H:2")
+    bench.receive(b"\0RES\0\0\0\x0d\xff\xff\xff\xffH:1\0" + bytes(1000))
+    assert isinstance(task.failure, PacketTooLargeError)
     assert "4294967295 bytes" in str(task.failure)
+    assert not other.done
 
 
 def test_the_servers_last_words_are_part_of_the_reason() -> None:
@@ -213,12 +220,32 @@ def test_the_servers_last_words_are_part_of_the_reason() -> None:
 def test_a_server_that_ends_the_connection_over_an_option_is_not_asked_for_it_again() -> None:
     bench = Bench("a", options=[b"exceptions"])
     bench.submit()
-    for _ in range(2):
-        bench.open()
-        assert [type for type, _ in bench.sent()] == [p.OPTION_REQ, p.SUBMIT_JOB]
-        bench.lose()
+    bench.open()
+    assert [type for type, _ in bench.sent()] == [p.OPTION_REQ, p.SUBMIT_JOB]
+    bench.lose()
+    bench.open()
+    assert [type for type, _ in bench.sent()] == [p.ECHO_REQ, p.OPTION_REQ, p.SUBMIT_JOB]
+    bench.reply(p.ECHO_RES, b"geartrain probe")
+    bench.lose()
     bench.open()
     assert bench.sent() == [JOB]
+
+
+def test_an_option_is_not_given_up_for_connections_that_end_without_a_word() -> None:
+    bench = Bench("a", options=[b"exceptions"])
+    # As a proxy does whose server is down.
+    for _ in range(5):
+        bench.submit()
+        bench.open()
+        bench.sent()
+        bench.lose()
+    bench.open()
+    assert p.OPTION_REQ in [type for type, _ in bench.sent()]
+    bench.reply(p.ECHO_RES, b"geartrain probe")
+    bench.reply(p.OPTION_RES, b"exceptions")
+    bench.lose()
+    bench.open()
+    assert next(type for type, _ in bench.sent()) == p.OPTION_REQ
 
 
 def test_a_server_that_was_killed_before_it_answered_an_option_is_asked_for_it_again() -> None:
@@ -265,30 +292,100 @@ def test_what_a_leaving_server_refuses_goes_to_another(background: bool, by_uniq
     assert bench.take_wanted() == []
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_what_a_leaving_server_refuses_goes_to_the_one_that_takes_its_place(background: bool) -> None:
+    bench = Bench("a")
+    tasks = [bench.submit(background=background) for _ in range(3)]
+    bench.open()
+    bench.sent()
+    for _ in tasks:
+        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+    (old,) = bench.take_unwanted()
+    assert bench.open() is old
+    assert len(bench.sent()) == 3
+    for task in tasks:
+        bench.reply(p.JOB_CREATED, b"H:1")
+        assert task.handle == "H:1"
+
+
 def test_without_another_server_a_refusal_to_take_new_jobs_is_told() -> None:
     for servers in (["a"], ["a", "b"]):
         bench = Bench(*servers)
         task = bench.submit()
         bench.open()
-        bench.sent()
-        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
-        if len(servers) == 2:
-            bench.refuse()
+        for connect in [bench.open] if len(servers) == 1 else [bench.refuse, bench.open]:
             bench.sent()
             bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+            connect()
+        bench.sent()
+        bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
         assert isinstance(task.failure, ServerError)
         assert task.failure.code == "SHUTDOWN"
 
 
-def test_a_question_to_a_server_that_is_lost_fails() -> None:
+def test_a_leaving_server_keeps_its_connection_while_jobs_of_ours_run() -> None:
+    bench = Bench("a")
+    first = bench.submit()
+    bench.open()
+    bench.sent()
+    bench.reply(p.JOB_CREATED, b"H:1")
+    second = bench.submit()
+    bench.sent()
+    bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+    assert isinstance(second.failure, ServerError)
+    third = bench.submit()
+    bench.reply(p.WORK_STATUS, b"H:1", b"1", b"2")
+    assert bench.take_unwanted() == []
+    bench.sent()
+    bench.reply(p.ERROR, b"SHUTDOWN", b"The job server is shutting down")
+    assert isinstance(third.failure, ServerError)
+    bench.reply(p.WORK_COMPLETE, b"H:1", b"x")
+    assert first.result == b"x"
+    assert bench.take_unwanted() == []
+
+
+def test_a_question_on_a_connection_that_is_lost_is_asked_again_on_one_other() -> None:
     bench = Bench("a", "b")
     question = Question(p.GET_STATUS, b"H:1", p.STATUS_RES)
     bench.engine.ask(bench.links[1], question, bench.now)
     b = bench.open()
     assert b.name == "b:4730"
-    bench.sent(b)
+    asked = bench.sent(b)
+    bench.lose(b)
+    assert not question.done
+    assert bench.open() is b
+    assert bench.sent(b) == asked
     bench.lose(b)
     assert isinstance(question.failure, ConnectionLostError)
+    assert not bench.take_wanted()
+
+
+def test_a_question_to_a_server_that_can_not_be_reached_fails() -> None:
+    bench = Bench("a")
+    # An attempt that began before is not its own.
+    bench.submit(timeout=1)
+    question = Question(p.GET_STATUS, b"H:1", p.STATUS_RES)
+    bench.engine.ask(bench.links[0], question, bench.now)
+    bench.refuse()
+    assert not question.done
+    bench.refuse()
+    assert isinstance(question.failure, ConnectionLostError)
+
+
+def test_what_the_socket_did_not_take_whole_is_sent_elsewhere_though_it_is_in_the_background() -> None:
+    bench = Bench("a")
+    tasks = [bench.submit("f", b"x" * 100, background=True) for _ in range(3)]
+    link = bench.open()
+    size = len(bench.engine.outgoing(link, bench.now)) // 3
+    # The second left but for its last byte, the third not at all.
+    link.unsent = size + 1
+    bench.lose()
+    assert isinstance(tasks[0].failure, ConnectionLostError)
+    bench.open()
+    assert len(bench.sent()) == 2
+    bench.reply(p.JOB_CREATED, b"H:1")
+    bench.reply(p.JOB_CREATED, b"H:2")
+    assert [task.handle for task in tasks] == ["", "H:1", "H:2"]
 
 
 # Several servers at once
@@ -361,5 +458,9 @@ def test_a_pinned_task_goes_nowhere_else(by_unique: bool) -> None:
     bench.engine.submit(task, bench.now, bench.links[1])
     b = bench.open()
     assert bench.sent(b) == [(p.SUBMIT_JOB, [b"geartrain.result", b"", b"H:1"])]
-    bench.lose(b)
+    for _ in range(2):
+        bench.lose(b)
+        if not task.done:
+            assert bench.open() is b
+            assert bench.sent(b) == [(p.SUBMIT_JOB, [b"geartrain.result", b"", b"H:1"])]
     assert isinstance(task.failure, ConnectionLostError)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.harness.processes import wait_until
 from tests.harness.rawwire import Packet, RawPeer
 
 from .conftest import Connect
@@ -125,6 +126,16 @@ def test_a_job_that_takes_too_long_goes_to_another_worker(
     other.complete(handle, b"result")
     client.expect(Packet.WORK_COMPLETE, handle, b"result")
     client.expect_nothing()
+
+
+def test_a_late_result_is_taken_while_its_job_waits(client: RawPeer, worker: RawPeer, function: str) -> None:
+    handle = client.submit(function)
+    worker.send(Packet.CAN_DO_TIMEOUT, function, 1000)
+    worker.grab()
+    wait_until(lambda: function_status(client, function) == (1, 0, 1), "its time is over", 5)
+    worker.complete(handle, b"late")
+    client.expect(Packet.WORK_COMPLETE, handle, b"late")
+    worker.grab_nothing()
 
 
 # Names

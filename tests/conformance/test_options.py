@@ -69,12 +69,17 @@ def _was_woken(worker: RawPeer) -> bool:
 @pytest.mark.parametrize("retries", [1, 2])
 @pytest.mark.parametrize("form", [Packet.SUBMIT_JOB, Packet.SUBMIT_JOB_BG], ids=["foreground", "background"])
 def test_job_retries_bounds_the_attempts_of_a_job(kind: str, retries: int, form: Packet) -> None:
-    with SERVERS[kind](f"--job-retries={retries}") as server, server.connect() as client:
+    with (
+        SERVERS[kind](f"--job-retries={retries}") as server,
+        server.connect() as client,
+        server.connect() as observer,
+    ):
         handle = client.submit("f", type=form)
         for _ in range(retries):
-            with server.connect() as worker:
-                worker.can_do("f")
-                assert worker.grab().handle == handle
+            worker = server.connect()
+            worker.can_do("f")
+            assert worker.grab().handle == handle
+            worker.leave(observer)
         if form == Packet.SUBMIT_JOB:
             client.expect(Packet.WORK_FAIL, handle)
         wait_until(lambda: client.status(handle).known == b"0", "the job is given up")

@@ -39,6 +39,22 @@ def test_status_names_a_function_with_a_tab(client: RawPeer, function: str) -> N
     assert function_status(client, f"prefix\t{function}") == (1, 0, 0)
 
 
+def test_status_of_one_function_is_its_line_alone(client: RawPeer, function: str) -> None:
+    client.submit(function)
+    client.submit(f"{function}\twith a tab")
+    for name in (function, f"{function}\twith a tab"):
+        client.send_text(f"status {name}")
+        assert client.recv_lines() == [f"{name}\t1\t0\t0".encode()]
+
+
+def test_status_may_be_asked_between_packets(client: RawPeer, function: str) -> None:
+    client.submit(function)
+    client.send_text(f"status {function}")
+    client.send(Packet.ECHO_REQ, "after")
+    assert f"{function}\t1\t0\t0".encode() in client.recv_lines()
+    client.expect(Packet.ECHO_RES, "after")
+
+
 def test_workers_shows_descriptor_address_id_and_functions(
     client: RawPeer, worker: RawPeer, function: str
 ) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Final, Self
 
 POLL_INTERVAL: Final = 0.01
 """Seconds between two looks at a condition that is waited for."""
-DEFAULT_TIMEOUT: Final = 10.0
+DEFAULT_TIMEOUT: Final = 30.0
 """Seconds that a wait may take unless told otherwise; only a failing test waits as long."""
 STOP_PATIENCE: Final = 5.0
 """Seconds between SIGTERM and SIGKILL."""

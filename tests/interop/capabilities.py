@@ -69,7 +69,7 @@ TITLES: Final[dict[Peer | Server, str]] = {
     Peer.NODE: "gearmanode (Node.js)",
     Peer.GEAR: "gear (Python)",
 }
-"""What the README calls them."""
+"""Their names on the page."""
 
 
 @dataclass(frozen=True)

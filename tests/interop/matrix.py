@@ -1,4 +1,4 @@
-"""The README's table of what works with what.
+"""The table of docs/interop.md: clients, servers and workers, and their capabilities.
 
 `python -m tests.interop.matrix` writes it from the last test run. It refuses to write a table with an empty
 cell, so every test of the matrix has to have passed.
@@ -14,13 +14,13 @@ from . import results
 from .capabilities import GAPS, LIMITS, ROWS, TITLES, Capability, Row, gap, limit
 from .cast import ROOT
 
-README: Final = ROOT / "README.md"
+PAGE: Final = ROOT / "docs" / "interop.md"
 BEGIN: Final = "<!-- interop:begin -->\n"
 END: Final = "<!-- interop:end -->"
 
 
 class MarkersMissingError(Exception):
-    """The README has no place for the table."""
+    """The page has no markers for the table."""
 
 
 def render() -> str:
@@ -40,23 +40,23 @@ def missing() -> list[tuple[Row, Capability]]:
 
 
 def committed() -> str:
-    """The table as the README has it.
+    """Return the table of the page.
 
     Raises:
-        MarkersMissingError: the README has no such table.
+        MarkersMissingError: the page has no markers around it.
     """
-    return _split(README.read_text())[1]
+    return _split(PAGE.read_text())[1]
 
 
 def main() -> int:
-    """Write the table into the README; returns the exit status."""
+    """Write the table into the page; return the exit status."""
     if cells := missing():
         for row, capability in cells:
             print(f"no test has passed for {row.id}, {capability.value}", file=sys.stderr)
         print(f"{len(cells)} cells are empty; run pytest tests/interop first", file=sys.stderr)
         return 1
-    before, _, after = _split(README.read_text())
-    README.write_text(before + render() + after)
+    before, _, after = _split(PAGE.read_text())
+    PAGE.write_text(before + render() + after)
     return 0
 
 
@@ -82,7 +82,7 @@ def _split(text: str) -> tuple[str, str, str]:
     before, begin, rest = text.partition(BEGIN)
     table, end, after = rest.partition(END)
     if not begin or not end:
-        raise MarkersMissingError(f"{README.name} has no {BEGIN.strip()} and {END} around the table")
+        raise MarkersMissingError(f"{PAGE.name} has no {BEGIN.strip()} and {END} around the table")
     return before + begin, table, end + after
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from geartrain import Admin, Client, ServerError, Worker, tls_context
+from geartrain import Admin, Client, ServerError, WaitTimeoutError, Worker, tls_context
 from geartrain.errors import ConfigError
 from geartrain.server.access import Access, Identity
 from tests.harness.processes import wait_until
@@ -105,6 +105,35 @@ def test_who_may_watch_sees_the_lists(server: JobServer) -> None:
         denied(peer, Packet.SUBMIT_JOB, "geartrain.function.set", "", '{"function": "f"}')
 
 
+def test_who_may_submit_to_a_function_may_know_why_its_jobs_wait(tmp_path: Path) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text('[[rule]]\nsubmit = ["resize", "mail.*"]\n')
+    with geartrain(f"--access={path}") as server, server.connect() as peer:
+        handle = peer.submit("resize", "picture")
+        for line in ("status resize", "STATUS  resize", "status resize\r"):
+            peer.send_text(line)
+            assert peer.recv_lines() == [b"resize\t1\t0\t0"]
+        peer.send_text("status mail.never")
+        assert peer.recv_lines() == []
+        for line in (
+            "status",
+            "status other",
+            "status resize other",
+            "prioritystatus resize",
+            "workers resize",
+        ):
+            assert ask(peer, line) == b"ERR ACCESS_DENIED You+may+not+do+that\r\n"
+        assert peer.status(handle).known == b"1"
+        with Client(server.address) as client:
+
+            def is_told() -> bool:
+                with pytest.raises(WaitTimeoutError) as raised:
+                    client.run("resize", timeout=0.3)
+                return raised.value.workers == 0
+
+            wait_until(is_told, "the server told in time")
+
+
 def test_a_token_opens_the_functions_of_its_rule(server: JobServer) -> None:
     with server.connect() as client, server.connect() as worker:
         token(client, "web-secret")
@@ -189,12 +218,26 @@ def test_the_end_of_a_job_is_told_to_those_who_may_submit_it(tmp_path: Path) -> 
     ):
         token(owner, "pay")
         token(other, "web")
+        other.send(Packet.OPTION_REQ, "exceptions")
+        other.expect(Packet.OPTION_RES, "exceptions")
         handle = owner.submit("payroll", type=Packet.SUBMIT_JOB_BG)
 
+        def answers(asked_for: bytes) -> list[bytes]:
+            found = []
+            for name, kind in (
+                ("geartrain.result", Packet.WORK_EXCEPTION),
+                ("geartrain.outcome", Packet.WORK_COMPLETE),
+            ):
+                other.send(Packet.SUBMIT_JOB, name, "", asked_for + b"\n")
+                asked = other.expect(Packet.JOB_CREATED, ...)[0]
+                found.append(other.expect(kind, asked, ...)[1].replace(asked_for, b"HANDLE"))
+                other.send(Packet.SUBMIT_JOB_EPOCH, name, "", "0", asked_for)
+                found += other.expect(Packet.ERROR, ..., ...)
+            return found
+
         def refused() -> None:
-            for name in ("geartrain.result", "geartrain.outcome"):
-                denied(other, Packet.SUBMIT_JOB, name, "", handle)
-                denied(other, Packet.SUBMIT_JOB_EPOCH, name, "", "0", handle + b"\n")
+            # As the handle of no job: a refusal would tell that there is one.
+            assert answers(handle) == answers(b"H:unknown:1")
 
         refused()
         owner.can_do("payroll")
@@ -303,3 +346,33 @@ def test_a_token_means_nothing_to_a_server_without_rules() -> None:
     require("gearmand", "gearmand (C) is missing: apt-get install gearman-job-server")
     with gearmand_c() as server, Client(server.address, token="anything", timeout=10) as client:
         assert client.background("f")
+
+
+def test_how_a_job_is_doing_is_unknown_to_those_who_may_not_submit_it(tmp_path: Path) -> None:
+    rules = tmp_path / "access.toml"
+    rights = {
+        "all": 'submit = ["*"]\nwork = ["*"]', "thumb": 'submit = ["thumb"]',
+        "worker": 'work = ["secret"]', "watcher": "watch = true",
+    }  # fmt: skip
+    rules.write_text("\n".join(f'[[rule]]\ntoken = "{name}"\n{right}' for name, right in rights.items()))
+    answers = {
+        Packet.GET_STATUS: Packet.STATUS_RES,
+        Packet.GET_STATUS_UNIQUE: Packet.STATUS_RES_UNIQUE,
+    }
+    with geartrain(f"--access={rules}") as server, server.connect() as owner:
+
+        def known(name: str, question: Packet, about: str | bytes) -> bool:
+            with server.connect() as peer:
+                token(peer, name)
+                peer.send(question, about)
+                return peer.expect(answers[question])[1] == b"1"
+
+        token(owner, "all")
+        secret = owner.submit("secret", unique="u", type=Packet.SUBMIT_JOB_BG)
+        thumb = owner.submit("thumb", unique="u", type=Packet.SUBMIT_JOB_BG)
+        assert known("thumb", Packet.GET_STATUS, thumb)
+        assert not known("thumb", Packet.GET_STATUS, secret)
+        # Of the two jobs with that unique it knows its own.
+        assert known("thumb", Packet.GET_STATUS_UNIQUE, "u")
+        for name in ("all", "worker", "watcher"):
+            assert known(name, Packet.GET_STATUS, secret)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from geartrain.errors import ConfigError
 from geartrain.server import ServerOptions
-from geartrain.server.config import line_of, load, size
+from geartrain.server.config import line_of, load
+from geartrain.units import parse_size
+from tests.harness.processes import Process, accepts, free_port
 
 from .configuration_page import PATH, page
 
@@ -118,7 +121,7 @@ def test_what_is_printed_reads_as_the_same_options(write: Path) -> None:
     [(5, 5), ("5", 5), ("1k", 1024), ("1 KiB", 1024), ("1kB", 1000), ("1.5 MiB", 1572864), ("2G", 2 << 30)],
 )
 def test_sizes_have_units(text: object, bytes: int) -> None:
-    assert size(text) == bytes
+    assert parse_size(text) == bytes
 
 
 def test_a_line_is_found_in_every_form_of_toml() -> None:
@@ -132,3 +135,44 @@ def test_a_line_is_found_in_every_form_of_toml() -> None:
 
 def test_the_page_about_the_configuration_is_what_the_options_say() -> None:
     assert PATH.read_text(encoding="utf-8") == page(), "python -m tests.server.configuration_page"
+
+
+KUBERNETES = {
+    "GEARTRAIN_PORT": "tcp://10.0.0.1:4730",
+    "GEARTRAIN_PORT_4730_TCP": "tcp://10.0.0.1:4730",
+    "GEARTRAIN_SERVICE_HOST": "10.0.0.1",
+    "GEARTRAIN_SERVICE_PORT": "4730",
+}
+"""Variables that Kubernetes sets in each container for a Service named geartrain."""
+
+
+def test_variables_of_a_kubernetes_service_are_ignored_and_named() -> None:
+    settings = load(None, KUBERNETES | {"GEARTRAIN_BACKLOG": "7"})
+    assert (settings.options().port, settings.options().backlog) == (4730, 7)
+    assert set(settings.ignored) == set(KUBERNETES)
+    assert load(None, {"GEARTRAIN_PORT": "4731"}).options().port == 4731
+
+
+def test_an_explicit_flag_goes_before_a_broken_variable() -> None:
+    broken = {"GEARTRAIN_PORT": "nonsense", "GEARTRAIN_LIMITS_PACKET": "many"}
+    options = load(None, broken, {"port": 4731, "limits.packet": "1MiB"}).options()
+    assert (options.port, options.limits.packet) == (4731, 1 << 20)
+    with pytest.raises(ConfigError, match="GEARTRAIN_PORT"):
+        load(None, broken, {"limits.packet": "1MiB"})
+
+
+def test_a_server_beside_a_kubernetes_service_of_its_name_starts_and_says_what_it_ignored() -> None:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "geartrain",
+        "serve",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--journal",
+        "memory",
+    ]
+    with Process(*command, env=KUBERNETES) as server:
+        server.wait_until(lambda: accepts("127.0.0.1", port), "it listens")
+        server.wait_for_output("variables of a Kubernetes Service are ignored")

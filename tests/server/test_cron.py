@@ -116,3 +116,26 @@ def test_the_fields_of_the_protocol_count_days_from_monday(fields: str, expected
 def test_fields_that_describe_no_time_are_refused(fields: str) -> None:
     with pytest.raises(ValueError, match=r"day of week|bad|never comes|five fields"):
         next_time([part.encode("latin-1") for part in fields.split("|")], 0.0, "UTC")
+
+
+def test_words_and_intervals_stand_for_expressions() -> None:
+    assert Cron("@daily", BERLIN).next(at("2026-01-10 02:59")) == at("2026-01-11 00:00")
+    assert Cron("@Hourly", BERLIN).next(at("2026-01-10 02:59")) == at("2026-01-10 03:00")
+    assert Cron("@weekly", BERLIN).next(at("2026-01-10 02:59")) == at("2026-01-11 00:00")
+    assert Cron("@monthly", BERLIN).next(at("2026-01-10 02:59")) == at("2026-02-01 00:00")
+    assert Cron("@yearly", BERLIN).next(at("2026-01-10 02:59")) == at("2027-01-01 00:00")
+    every = Cron("@every 5m", BERLIN)
+    assert every.expression == "@every 5m"
+    assert every.next(1000.0) == 1200.0
+    assert every.next(1200.0) == 1500.0
+    assert every.between(0.0, 3000.0, 3) == ([2400.0, 2700.0, 3000.0], 3300.0)
+    assert every.between(2400.0, 3000.0, 3) == ([2700.0, 3000.0], 3300.0)
+    assert Cron("@every 90m").next(0.0) == 5400.0
+
+
+@pytest.mark.parametrize(
+    "expression", ["@reboot", "@every", "@every 0s", "@every 100ms", "@every soon", "@fortnightly"]
+)
+def test_other_words_are_refused_by_name(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|shortest"):
+        Cron(expression)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ MANY = 20
 
 class Transport:
     """Keeps what is written."""
+
+    family = socket.AF_UNIX
 
     def __init__(self) -> None:
         self.written: list[bytes] = []

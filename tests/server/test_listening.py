@@ -155,3 +155,36 @@ def test_connections_that_come_as_it_stops_are_closed_with_the_others() -> None:
         for peer in peers:
             with peer, suppress(ConnectionError):
                 assert peer.recv(1) == b""
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="needs IPv6")
+@pytest.mark.parametrize("listen", ["[::]", "*"])
+def test_all_addresses_are_those_of_both_versions(listen: str) -> None:
+    with RunningServer(ServerOptions(listen=(listen,), port=free_port())) as running:
+        (address,) = running.server.addresses
+        for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+            assert _echo((host, address.port), family).startswith(b"\0RES")
+        with RawPeer("127.0.0.1", address.port) as peer:
+            peer.can_do("f")
+            peer.send_text("workers")
+            # A client of IPv4 is shown as one.
+            assert peer.recv_line().split()[1] == b"127.0.0.1"
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="needs IPv6")
+@pytest.mark.parametrize("listen", [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0")])
+def test_both_versions_may_have_a_socket_each(listen: tuple[str, ...]) -> None:
+    with RunningServer(ServerOptions(listen=listen, port=free_port())) as running:
+        assert len(running.server.addresses) == 2
+        port = running.server.addresses[0].port
+        for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+            assert _echo((host, port), family).startswith(b"\0RES")
+
+
+def test_an_address_that_is_given_twice_is_one(tmp_path: Path) -> None:
+    path = f"unix:{tmp_path}/socket"
+    listen = ("127.0.0.1", "127.0.0.1", "localhost", path, path)
+    with RunningServer(ServerOptions(listen=listen, port=free_port())) as running:
+        hosts = [address.host or address.path for address in running.server.addresses]
+        assert len(hosts) == len(set(hosts))
+        assert hosts[0] == "127.0.0.1"

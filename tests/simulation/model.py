@@ -33,9 +33,13 @@ class Model(Books):
         self.running: dict[bytes, Job] = {}
         # Functions whose rate is limited, in the order in which their tokens grow.
         self.paced: dict[bytes, Function] = {}
+        # Of functions that are not known yet: how many of their jobs might start, and since when.
+        self.paces: dict[bytes, tuple[float, float]] = {}
         # Grabs that wait for a job, longest first, and those of them that have waited for one interval.
         self.grabs: list[Peer] = []
         self.old_grabs: list[Peer] = []
+        # Seconds of the time limit that was exceeded last.
+        self.limit = 0.0
         # How many of those got a job.
         self.rewarded = 0
 
@@ -48,11 +52,15 @@ class Model(Books):
 
     def _pace(self, function: Function) -> None:
         burst = max(1.0, function.rules.rate)
-        function.tokens = min(function.tokens, burst) if function.name in self.paced else burst
         if function.rules.rate:
+            if function.name not in self.paced:
+                tokens, since = self.paces.pop(function.name, (burst, self.wall))
+                function.tokens = tokens + function.rules.rate * max(0.0, self.wall - since)
+            function.tokens = min(function.tokens, burst)
             self.paced[function.name] = function
         else:
             self.paced.pop(function.name, None)
+            self.paces.pop(function.name, None)
 
     def next_handle(self) -> bytes:
         self.next_number += 1
@@ -71,7 +79,11 @@ class Model(Books):
         due: float,
     ) -> None:
         function = self.function(name)
+        expires, peer.expires = peer.expires, 0.0
+        ages = [age for age in (expires, function.rules.max_age) if age]
         job = Job(0, b"", function, unique, workload, priority, background, due=due, queued_at=self.wall)
+        if ages:
+            job.expires_at = max(self.wall, due) + min(ages)
         found = function.coalesce.get(job.key) if job.key else None
         if found is None:
             if function.rules.max_queue and function.total >= function.rules.max_queue:
@@ -81,7 +93,11 @@ class Model(Books):
             job.handle = self.next_handle()
             self._register(job)
         else:
+            later = self.wall + min(ages) if ages else 0.0
             job = found
+            if job.expires_at and (not later or later > job.expires_at):
+                job.expires_at = later
+                self.save(job)
             job.background = job.background or background
         if background:
             if not job.commit:
@@ -195,8 +211,11 @@ class Model(Books):
         function.waiting -= 1
         function.running += 1
         function.tokens -= 1
+        if function.rules.rate:
+            function.spent += 1
         job.state = RUNNING
         job.worker = peer
+        peer.timed_out.pop(job.handle, None)
         peer.running[job.handle] = job
         timeout = peer.abilities[name] or function.rules.timeout
         if timeout:
@@ -234,7 +253,7 @@ class Model(Books):
     def _tell_end(self, client: Peer, handle: bytes, kind: str, data: bytes) -> None:
         if kind == "complete":
             self.tell(client, packet(p.WORK_COMPLETE, handle, data))
-        elif kind == "exception" and client.wants_exceptions:
+        elif kind in ("exception", "expired") and client.wants_exceptions:
             self.tell(client, packet(p.WORK_EXCEPTION, handle, data))
         else:
             self.tell(client, packet(p.WORK_FAIL, handle))
@@ -246,10 +265,68 @@ class Model(Books):
             job.function.running -= 1
             self.running.pop(job.handle, None)
 
-    def _try_again(self, job: Job) -> None:
+    def late(self, peer: Peer, handle: bytes = b"") -> Job | None:
+        """A job that timed out at a worker and that it may still end, with that handle if there is one."""
+        for job, life in peer.timed_out.values():
+            if handle not in (b"", job.handle):
+                continue
+            if job.worker is None and self.jobs.get(job.handle) is job and job.lives == life:
+                return job
+        return None
+
+    def take_late(self, peer: Peer, job: Job) -> None:
+        """The worker ends it after all."""
+        del peer.timed_out[job.handle]
+        if job.state == QUEUED:
+            job.function.queues[job.priority].remove(job)
+            job.function.waiting -= 1
+        job.due = 0.0
+        job.rests_until = None
+        job.attempts -= 1
+        job.state = RUNNING
+        job.worker = peer
+        job.function.running += 1
+        peer.running[job.handle] = job
+
+    def _time_out(self, job: Job) -> None:
+        worker = job.worker
+        assert worker is not None
+        job.timeouts += 1
+        self.limit = worker.abilities.get(job.function.name, 0.0) or job.function.rules.timeout
+        self.give_back(job, timed_out=True)
+        if job.worker is None and self.jobs.get(job.handle) is job:
+            worker.timed_out[job.handle] = job, job.lives
+
+    def withdraw(self, peer: Peer, job: Job) -> None:
+        job.clients.remove(peer)
+        peer.attached.remove(job)
+        if not job.clients and not job.background and job.worker is None:
+            self._forget(job)
+        self.tell(peer, packet(p.OPTION_RES, b"withdraw"))
+
+    def _expire(self, job: Job) -> None:
+        seconds = f"{job.expires_at - job.queued_at:.3f}".rstrip("0").rstrip(".")
+        text = f"expired: no worker took the job within {seconds} s".encode()
+        for client in job.clients:
+            self._tell_end(client, job.handle, "expired", text)
+            client.attached.remove(job)
+        job.clients = []
+        self._conclude(job, "expired", text)
+        self._forget(job)
+
+    def _try_again(self, job: Job, timed_out: bool = False) -> None:
         rules = job.function.rules
+        if 0 < job.expires_at <= self.wall:
+            self._expire(job)
+            return
         job.attempts += 1
         job.progress = (b"0", b"0")
+        if not timed_out:
+            job.timeouts = 0
+        elif rules.max_timeouts and not rules.max_attempts and job.timeouts >= rules.max_timeouts:
+            times = f"{job.timeouts} times in a row" if job.timeouts > 1 else "once"
+            self._use_up(job, f"the job exceeded its time limit of {self.limit:g} s {times}".encode())
+            return
         if rules.max_attempts and job.attempts >= rules.max_attempts:
             self._use_up(job)
             return
@@ -263,13 +340,16 @@ class Model(Books):
             self.save(job)
             if delay:
                 return
+        elif job.background and job.timeouts and rules.max_timeouts:
+            self.save(job)
         self._queue(job, True)
 
-    def _use_up(self, job: Job) -> None:
+    def _use_up(self, job: Job, told: bytes = b"") -> None:
+        kind = "exception" if told else "fail"
         for client in job.clients:
-            self.tell(client, packet(p.WORK_FAIL, job.handle))
+            self._tell_end(client, job.handle, kind, told)
         if not job.background:
-            self._tell_waiters(job, "fail", b"")
+            self._tell_waiters(job, kind, told)
             self._forget(job)
             return
         self._unregister(job)
@@ -277,7 +357,7 @@ class Model(Books):
         job.due = 0.0
         self.dead[job.handle] = job
         self.save(job)
-        self._conclude(job, "fail", b"")
+        self._conclude(job, kind, told)
 
     def _tell_waiters(self, job: Job, kind: str, data: bytes) -> None:
         for waited_for, peer, handle in self.waiters:
@@ -328,12 +408,13 @@ class Model(Books):
         for job in reversed(list(peer.running.values())):
             self.give_back(job)
         peer.expected = []
+        peer.timed_out = {}
         self.touched.pop(peer, None)
 
-    def give_back(self, job: Job) -> None:
+    def give_back(self, job: Job, timed_out: bool = False) -> None:
         self._take_from_worker(job)
         if job.clients or job.background:
-            self._try_again(job)
+            self._try_again(job, timed_out)
         else:
             self._forget(job)
         self._answer_grabs(job.function)
@@ -378,7 +459,9 @@ class Model(Books):
         job = self.dead.pop(handle)
         if handle in self.results:
             self._drop_result(handle)
-        job.attempts = 0
+        job.attempts = job.timeouts = 0
+        job.expires_at = 0.0
+        job.lives += 1
         job.state = QUEUED
         self._register(job)
         self.save(job)
@@ -408,10 +491,17 @@ class Model(Books):
             self._queue(job, False)
         for job in list(self.running.values()):
             if job.deadline <= now:
-                self.give_back(job)
+                self._time_out(job)
+        old = [job for job in self.jobs.values() if job.worker is None and 0 < job.expires_at <= wall]
+        for job in sorted(old, key=lambda job: (job.expires_at, job.handle)):
+            self._expire(job)
         for function in self.paced.values():
             rate = function.rules.rate
             function.tokens = min(max(1.0, rate), function.tokens + rate * passed)
+            if function.spent and not 0 < function.told_from - wall <= 1:
+                function.spent = 0
+                function.told_from = wall + 1 if rate > 1 else wall
+                self.gathering["pace", function.name] = (round(function.tokens, 6), wall)
             self._answer_grabs(function)
         for handle in [handle for handle, result in self.results.items() if result[2] <= wall]:
             self._drop_result(handle)
@@ -440,6 +530,11 @@ class Model(Books):
         for name in ("functions", "rules", "jobs", "dead", "results", "running", "touched", "gathering"):
             getattr(self, name).clear()
         self.paced.clear()
+        self.paces = {
+            key: (max(0.0, value[0]), min(value[1], self.wall))
+            for (kind, key), value in self.durable.items()
+            if kind == "pace"
+        }
         self.grabs = []
         self.old_grabs = []
         self.waiters = []
@@ -459,10 +554,28 @@ class Model(Books):
             if kind == "result":
                 self.results[key] = value
         kept = sorted((key, value) for (kind, key), value in self.durable.items() if kind == "job")
-        for number, (name, unique, workload, priority, due, is_dead, attempts, queued_at) in kept:
+        for number, (
+            name,
+            unique,
+            workload,
+            priority,
+            due,
+            is_dead,
+            attempts,
+            timeouts,
+            queued_at,
+            expires_at,
+        ) in kept:
             handle = self.prefix + b"%d" % number
             job = Job(number, handle, self.function(name), unique, workload, priority, True)
-            job.due, job.attempts, job.queued_at, job.commit = due, attempts, queued_at, -1
+            job.due, job.attempts, job.timeouts, job.queued_at, job.commit = (
+                due,
+                attempts,
+                timeouts,
+                queued_at,
+                -1,
+            )
+            job.expires_at = expires_at
             if is_dead:
                 job.state = DEAD
                 self.dead[job.handle] = job

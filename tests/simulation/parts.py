@@ -26,6 +26,7 @@ class Rules:
     """The policy of a function, as far as the simulation uses it."""
 
     max_attempts: int = 0
+    max_timeouts: int = 3
     retry: tuple[str, ...] = ()
     backoff: str = "none"
     first_delay: float = 0.0
@@ -35,11 +36,14 @@ class Rules:
     concurrency: int = 0
     rate: float = 0.0
     keep_results: float = 0.0
+    max_age: float = 0.0
+    paused: bool = False
 
     def settings(self) -> dict[str, Any]:
         """As the server is told."""
         return {
             "max_attempts": self.max_attempts,
+            "max_timeouts": self.max_timeouts,
             "retry": list(self.retry),
             "backoff": f"{self.backoff} {self.first_delay}s {self.max_delay}s",
             "timeout": self.timeout,
@@ -47,6 +51,8 @@ class Rules:
             "concurrency": self.concurrency,
             "rate": f"{self.rate}/s",
             "keep_results": self.keep_results,
+            "max_age": self.max_age,
+            "paused": self.paused,
         }
 
     def delay(self, attempts: int, handle: bytes) -> float:
@@ -69,6 +75,8 @@ class Function:
     name: bytes
     rules: Rules
     tokens: float = 0.0
+    spent: int = 0
+    told_from: float = 0.0
     queues: tuple[list[Job], list[Job], list[Job]] = field(default_factory=lambda: ([], [], []))
     waiting: int = 0
     running: int = 0
@@ -78,7 +86,7 @@ class Function:
 
     def demand(self) -> int:
         """How many of its jobs may start now."""
-        found = self.waiting
+        found = 0 if self.rules.paused else self.waiting
         if self.rules.concurrency:
             found = min(found, self.rules.concurrency - self.running)
         if self.rules.rate:
@@ -104,8 +112,13 @@ class Job:
     rests_until: float | None = None
     deadline: float = 0.0
     attempts: int = 0
+    timeouts: int = 0
+    # How often it was requeued from the dead.
+    lives: int = 0
     progress: tuple[bytes, bytes] = (b"0", b"0")
     queued_at: float = 0.0
+    # Seconds since the epoch; 0: never.
+    expires_at: float = 0.0
     # The commit that holds it, counted from 1; 0: none.
     commit: int = 0
 
@@ -119,7 +132,7 @@ class Job:
     def snapshot(self) -> tuple[object, ...]:
         """What a journal has to know of it."""
         return (self.function.name, self.unique, self.workload, self.priority, self.due, self.state == DEAD,
-                self.attempts, self.queued_at)  # fmt: skip
+                self.attempts, self.timeouts, self.queued_at, self.expires_at)  # fmt: skip
 
 
 class Acknowledgement:
@@ -138,8 +151,12 @@ class Peer:
     expected: list[bytes | Acknowledgement] = field(default_factory=list)
     abilities: dict[bytes, float] = field(default_factory=dict)
     running: dict[bytes, Job] = field(default_factory=dict)
+    # Jobs that timed out here; they may have ended or gone elsewhere since.
+    timed_out: dict[bytes, tuple[Job, int]] = field(default_factory=dict)
     attached: list[Job] = field(default_factory=list)
     wants_exceptions: bool = False
+    # Seconds after which its next submission expires; 0: never.
+    expires: float = 0.0
     # Whether its last grab got a job; whether one waits for a job, and wants it with its unique.
     had_job: bool = False
     grab: bool | None = None

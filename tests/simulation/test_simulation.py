@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import pytest
 
 from geartrain.broker.calendar import Calendar
 from geartrain.broker.dispatch import Dispatch
+from geartrain.broker.jobs import Jobs
 from geartrain.broker.ledger import Ledger
 from geartrain.broker.outbox import Outboxes
 from geartrain.broker.patience import Patience
@@ -21,11 +21,11 @@ from .invariants import Violation
 from .world import World
 
 STEPS: Final = 100_000
-SEEDS: Final = (*range(1, 11), time.time_ns() % 1_000_000)
-"""Ten that every run has, and one that it has alone."""
+SEEDS: Final = range(1, 12)
+"""The same in every run; `make simulate` takes a fresh seed."""
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids=[*(str(seed) for seed in SEEDS[:-1]), "a new one"])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_invariant_holds(seed: int) -> None:
     world = World(seed)
     try:
@@ -91,6 +91,7 @@ MUTATIONS: Final[dict[str, tuple[type, str, Callable[..., Any]]]] = {
     "the ends of jobs are not written": (Ledger, "end", _nothing),
     "a commit that failed is not reported": (Ledger, "refused", _commit_after_all),
     "priorities hold within a function alone": (Dispatch, "_best", _newest_function_first),
+    "late ends are refused": (Jobs, "take_late", lambda jobs, peer, handle: None),
     "wakes are not passed on": (Dispatch, "rebalance", _nothing),
     "a wake is lost when its worker sleeps again": (Dispatch, "sleep", _sleep_without_passing_on),
     "grabs wait though there is a job for them": (Dispatch, "_answer_grabs", _nothing),

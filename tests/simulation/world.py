@@ -43,6 +43,7 @@ class World(Stage):
         # No two runs have the same temper: in one workers are slow, in another commits or the clock.
         weights = {
             self._submit: 260,
+            self._withdraw: 10,
             self._grab: 180,
             self._end: 110,
             self._sleep: 60,
@@ -148,6 +149,10 @@ class World(Stage):
         unique = self._choice(UNIQUES)
         workload = b"w%d" % self._below(5 if unique == b"-" else 1000)
         if self._random() < 0.1:
+            actor.model.expires = self._choice((1.0, 5.0, 60.0))
+            self._model.tell(actor.model, packet(p.OPTION_RES, b"expires"))
+            self._broker.receive(actor.peer, p.OPTION_REQ, b"expires=%.3f" % actor.model.expires)
+        if self._random() < 0.1:
             due = int(self._wall) + self._choice((-5, 0, 1, 2, 10, 100))
             body = b"\0".join((name, unique, b"%d" % due, workload))
             self._model.submit(actor.model, name, unique, workload, 1, True, float(due))
@@ -156,6 +161,17 @@ class World(Stage):
         type, priority, background = self._choice(_SUBMISSIONS)
         self._model.submit(actor.model, name, unique, workload, priority, background, 0.0)
         self._broker.receive(actor.peer, type, b"\0".join((name, unique, workload)))
+
+    def _withdraw(self) -> None:
+        """Wait for a job no more."""
+        waiting = [actor for actor in self._actors if actor.model.attached]
+        if not waiting:
+            return
+        actor = self._choice(waiting)
+        self._model.stir(actor.model)
+        job = self._choice(actor.model.attached)
+        self._model.withdraw(actor.model, job)
+        self._broker.receive(actor.peer, p.OPTION_REQ, b"withdraw=" + job.handle)
 
     def _ask(self) -> None:
         """GET_STATUS or `geartrain.result` for a job that is there, that was, or that never was."""
@@ -197,7 +213,7 @@ class World(Stage):
             self._broker.receive(actor.peer, p.PRE_SLEEP, b"")
 
     def _end(self, actor: Actor | None = None) -> None:
-        found = self._running(actor)
+        found = self._running(actor) or self._late()
         if found is None:
             return
         actor, job = found
@@ -220,7 +236,10 @@ class World(Stage):
             actor = self._any()
             if actor is not None:
                 handle = self._choice(list(self._model.jobs) or [b"H:nobody:1"])
-                if handle not in actor.model.running:
+                if self._model.late(actor.model, handle) is not None:
+                    self._model.event(actor.model, p.WORK_DATA, self._model.jobs[handle], b"data")
+                    self._broker.receive(actor.peer, p.WORK_DATA, handle + b"\0data")
+                elif handle not in actor.model.running:
                     self._model.stir(actor.model)
                     text = b"Job does not exist on server"
                     self._model.tell(actor.model, packet(p.ERROR, b"JOB_NOT_FOUND", text))
@@ -242,7 +261,8 @@ class World(Stage):
         """Give a function other rules."""
         name = name or self._choice(FUNCTIONS)
         rules = rules or Rules(
-            max_attempts=self._choice((0, 1, 2, 4)),
+            max_attempts=self._choice((0, 0, 1, 2, 4)),
+            max_timeouts=self._choice((0, 1, 2)),
             retry=self._choice(((), ("fail",), ("exception",), ("fail", "exception"))),
             backoff=self._choice(("none", "fixed", "linear", "exponential")),
             first_delay=self._choice((0.5, 2.0)),
@@ -252,6 +272,8 @@ class World(Stage):
             concurrency=self._choice((0, 0, 1, 3)),
             rate=self._choice((0.0, 0.0, 0.5, 5.0)),
             keep_results=self._choice((0.0, 2.0, 60.0)),
+            max_age=self._choice((0.0, 0.0, 0.0, 20.0)),
+            paused=self._random() < 0.1,
         )
         self._model.set_rules(name, rules)
         self._administer("function.set", {"function": name.decode(), **rules.settings()})
@@ -281,7 +303,7 @@ class World(Stage):
         """Lift every rule, let everything end and everybody go; nothing may be left."""
         self._count("drains")
         for name in FUNCTIONS:
-            self._rule(Rules(), name)
+            self._rule(Rules(max_timeouts=0), name)
             self._look()
         self._commit()
         for handle in list(self._model.dead):
@@ -322,6 +344,16 @@ class World(Stage):
             raise invariants.Violation(f"left in the journal: {self._journal.jobs}")
         self._admin = BrokerPeer()
         self._broker.connect(self._admin)
+
+    def _late(self) -> tuple[Actor, Job] | None:
+        """A connection that may still end a job that timed out there, and the job."""
+        for actor in self._actors:
+            job = self._model.late(actor.model)
+            if job is not None:
+                self._model.take_late(actor.model, job)
+                self._count("late ends")
+                return actor, job
+        return None
 
     def _running(self, actor: Actor | None) -> tuple[Actor, Job] | None:
         """A connection that runs a job, and the job."""

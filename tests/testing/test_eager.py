@@ -48,6 +48,31 @@ async def later(n: int) -> int:
     return n + 1
 
 
+@pytest.mark.parametrize("given", ["too small", b"too small"])
+def test_a_job_exception_reaches_the_caller_with_its_text(given: bytes | str) -> None:
+    worker = Worker()
+
+    @worker.function("plain")
+    def plain(job: Job) -> bytes:
+        raise JobException(given)
+
+    @worker.function("coroutine")
+    async def coroutine(job: Job) -> bytes:
+        raise JobException(given)
+
+    async def main() -> None:
+        async with AsyncEagerClient(worker) as client:
+            for function in ("plain", "coroutine"):
+                with pytest.raises(JobException, match="too small"):
+                    await client.run(function)
+
+    with EagerClient(worker) as client:
+        for function in ("plain", "coroutine"):
+            with pytest.raises(JobException, match="too small"):
+                client.run(function)
+    asyncio.run(main())
+
+
 def test_functions_are_run_by_the_caller() -> None:
     with EagerClient(tasks.worker, worker) as client:
         assert client.function(tasks.add)(2, 3) == 5

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from geartrain import Worker
-from geartrain.worker import connection
+from geartrain.worker.engine import keepalive
 from tests.harness.rawwire import REQ, RES, Argument, Packet, RawPeer, Received
 from tests.harness.servers import JobServer
 from tests.server.running import RunningServer
@@ -61,17 +61,17 @@ class ScriptedServer:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._listener.settimeout(TIMEOUT)
         self._peers: list[RawPeer] = []
-        self._farewell = connection.FAREWELL_TIMEOUT
+        self._farewell = keepalive.FAREWELL_TIMEOUT
 
     def __enter__(self) -> Self:
         # A test does not say goodbye, so there is nothing to wait for.
-        connection.FAREWELL_TIMEOUT = 0.01
+        keepalive.FAREWELL_TIMEOUT = 0.01
         return self
 
     def __exit__(
         self, type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        connection.FAREWELL_TIMEOUT = self._farewell
+        keepalive.FAREWELL_TIMEOUT = self._farewell
         for peer in self._peers:
             peer.close()
         self._listener.close()

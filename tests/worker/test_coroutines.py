@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import ssl
 import threading
@@ -23,9 +24,10 @@ from geartrain import (
     Worker,
     tls_context,
 )
-from geartrain.wire.address import Address
-from geartrain.worker import dial, link
-from geartrain.worker.coroutines import CoroutineLoop
+from geartrain.worker.aio import connection as link
+from geartrain.worker.aio.loop import CoroutineLoop
+from geartrain.worker.engine import keepalive
+from geartrain.worker.signals import StopAtOnce
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS, geartrain
 from tests.server.running import RunningServer
@@ -161,19 +163,16 @@ def test_stopping_lets_the_jobs_in_hand_finish() -> None:
 
 
 def test_what_no_job_ends_with_ends_the_worker_and_gives_its_jobs_back() -> None:
-    class Odd(BaseException):
-        pass
-
     async def main(address: str) -> None:
         worker = Worker(address)
 
-        @worker.function("odd")
-        async def odd(job: Job) -> None:
-            raise Odd
+        @worker.function("interrupted")
+        def interrupted(job: Job) -> None:
+            raise StopAtOnce(signal.SIGTERM)
 
         async with AsyncClient(address) as client:
-            handle = await client.background("odd")
-            with pytest.raises(Odd):
+            handle = await client.background("interrupted")
+            with pytest.raises(StopAtOnce):
                 await asyncio.wait_for(worker.run_async(), TIMEOUT)
 
             async def is_waiting() -> bool:
@@ -363,7 +362,7 @@ def test_the_last_result_is_sent_to_its_end(
 
 
 def test_handshakes_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dial.Backoff, "pause", lambda self: 0.01)
+    monkeypatch.setattr(keepalive.Backoff, "pause", lambda self: 0.01)
 
     async def main(address: str) -> None:
         worker = Worker(address, tls=ssl.create_default_context())
@@ -376,16 +375,10 @@ def test_handshakes_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPat
             async def tried() -> bool:
                 return len(complaints) > 5
 
-            complain = loop._complain
-
-            def count(address: Address, reason: str) -> None:
-                complaints.append(reason)
-                complain(address, reason)
-
-            monkeypatch.setattr(loop, "_complain", count)
+            monkeypatch.setattr(keepalive.Backoff, "lost", lambda backoff: complaints.append("lost"))
             await until(tried)
             worker.register("g", lambda job: b"")
-            assert len(loop._links) <= 1
+            assert len(loop._connections) <= 1
 
     with RunningServer() as server:
         asyncio.run(main(server.address))

@@ -8,7 +8,7 @@ import pytest
 
 from geartrain import Job
 from geartrain.errors import ProtocolError
-from geartrain.worker.engine import ASLEEP, AWAKE, GRABBING, Assignment, Engine
+from geartrain.worker.engine.engine import ASLEEP, AWAKE, GRABBING, Assignment, WorkerEngine
 from geartrain.worker.functions import Function
 from tests.harness.rawwire import REQ, RES, Argument, Packet, encode
 
@@ -51,14 +51,14 @@ NOOP = answer(Packet.NOOP)
 
 
 @pytest.fixture
-def engine() -> Engine:
+def engine() -> WorkerEngine:
     """An engine that has just connected and announced `add`."""
-    engine = Engine("server:4730", b"me")
+    engine = WorkerEngine("server:4730", b"me")
     engine.connected(ADD)
     return engine
 
 
-def take_reply(engine: Engine) -> bytes:
+def take_reply(engine: WorkerEngine) -> bytes:
     reply, engine.reply = engine.reply, b""
     return reply
 
@@ -69,7 +69,7 @@ def fields(job: Assignment | None) -> tuple[bytes, ...]:
 
 
 def test_a_new_connection_begins_asleep_and_asks_for_a_sign_of_life() -> None:
-    engine = Engine("server:4730", b"me")
+    engine = WorkerEngine("server:4730", b"me")
     greeting = engine.connected({b"add": function("add"), b"slow": function("slow", 1.2345)})
     assert list(cut(greeting)) == [
         (Packet.SET_CLIENT_ID, b"me"),
@@ -81,7 +81,7 @@ def test_a_new_connection_begins_asleep_and_asks_for_a_sign_of_life() -> None:
     assert engine.state == ASLEEP
 
 
-def test_a_wake_up_a_grab_and_a_job(engine: Engine) -> None:
+def test_a_wake_up_a_grab_and_a_job(engine: WorkerEngine) -> None:
     assert engine.receive(NOOP) is None
     assert engine.state == AWAKE
     assert types(engine.grab()) == [Packet.GRAB_JOB_ALL]
@@ -102,7 +102,7 @@ def test_a_wake_up_a_grab_and_a_job(engine: Engine) -> None:
     ],
 )
 def test_every_form_of_assignment_is_a_job(
-    engine: Engine, packet: bytes, expected: tuple[bytes, ...]
+    engine: WorkerEngine, packet: bytes, expected: tuple[bytes, ...]
 ) -> None:
     engine.grab()
     for byte in packet[:-1]:
@@ -110,14 +110,14 @@ def test_every_form_of_assignment_is_a_job(
     assert fields(engine.receive(packet[-1:])) == expected
 
 
-def test_no_job_sends_the_worker_to_sleep(engine: Engine) -> None:
+def test_no_job_sends_the_worker_to_sleep(engine: WorkerEngine) -> None:
     engine.grab()
     assert engine.receive(NO_JOB) is None
     assert types(take_reply(engine)) == [Packet.PRE_SLEEP]
     assert engine.state == ASLEEP
 
 
-def test_a_wake_up_that_comes_while_grabbing_or_working_changes_nothing(engine: Engine) -> None:
+def test_a_wake_up_that_comes_while_grabbing_or_working_changes_nothing(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(NOOP)
     assert engine.state == GRABBING
@@ -127,7 +127,9 @@ def test_a_wake_up_that_comes_while_grabbing_or_working_changes_nothing(engine: 
 
 
 @pytest.mark.parametrize("code", ["INVALID_COMMAND", "server_error"])
-def test_a_server_that_knows_less_is_asked_for_less_on_this_connection(engine: Engine, code: str) -> None:
+def test_a_server_that_knows_less_is_asked_for_less_on_this_connection(
+    engine: WorkerEngine, code: str
+) -> None:
     engine.grab()
     engine.receive(answer(Packet.ERROR, code, "what?"))
     assert types(take_reply(engine)) == [Packet.GRAB_JOB_UNIQ]
@@ -140,7 +142,7 @@ def test_a_server_that_knows_less_is_asked_for_less_on_this_connection(engine: E
     assert types(engine.grab()) == [Packet.GRAB_JOB_ALL]
 
 
-def test_an_error_about_something_else_does_not_change_the_grab(engine: Engine) -> None:
+def test_an_error_about_something_else_does_not_change_the_grab(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(answer(Packet.ERROR, "QUOTA", "too many functions"))
     assert engine.reply == b""
@@ -151,7 +153,7 @@ def test_an_error_about_something_else_does_not_change_the_grab(engine: Engine) 
     assert engine.reply == b""
 
 
-def test_while_jobs_wait_the_next_grab_goes_out_with_the_end_of_a_job(engine: Engine) -> None:
+def test_while_jobs_wait_the_next_grab_goes_out_with_the_end_of_a_job(engine: WorkerEngine) -> None:
     engine.grab()
     for _ in range(20):
         engine.receive(ASSIGN)
@@ -160,7 +162,7 @@ def test_while_jobs_wait_the_next_grab_goes_out_with_the_end_of_a_job(engine: En
         assert engine.state == GRABBING
 
 
-def test_jobs_that_come_one_at_a_time_are_followed_by_sleep(engine: Engine) -> None:
+def test_jobs_that_come_one_at_a_time_are_followed_by_sleep(engine: WorkerEngine) -> None:
     expected = asides(0, 1, 2, 4, 8, 16, 16)
     assert follow_lone_jobs(engine, len(expected)) == expected
     # Another server may answer grabs otherwise.
@@ -168,7 +170,7 @@ def test_jobs_that_come_one_at_a_time_are_followed_by_sleep(engine: Engine) -> N
     assert follow_lone_jobs(engine, 6) == asides(0, 1, 2)
 
 
-def test_a_grab_ahead_that_brings_a_job_has_the_next_ones_go_out_at_once(engine: Engine) -> None:
+def test_a_grab_ahead_that_brings_a_job_has_the_next_ones_go_out_at_once(engine: WorkerEngine) -> None:
     assert follow_lone_jobs(engine, 10) == [*asides(0, 1, 2), *[Packet.PRE_SLEEP] * 4]
     assert next_lone_job(engine) == Packet.GRAB_JOB_ALL
     for _ in range(3):
@@ -180,7 +182,7 @@ def test_a_grab_ahead_that_brings_a_job_has_the_next_ones_go_out_at_once(engine:
     assert follow_lone_jobs(engine, 5) == asides(1, 2)
 
 
-def test_the_next_job_is_near_behind_a_job_until_a_grab_was_in_vain(engine: Engine) -> None:
+def test_the_next_job_is_near_behind_a_job_until_a_grab_was_in_vain(engine: WorkerEngine) -> None:
     near = [engine.next_job_is_near]
     assert next_lone_job(engine) == Packet.GRAB_JOB_ALL
     near.append(engine.next_job_is_near)
@@ -201,7 +203,7 @@ def asides(*counts: int) -> list[Packet]:
     return [sent for count in counts for sent in [Packet.PRE_SLEEP] * count + [Packet.GRAB_JOB_ALL]]
 
 
-def next_lone_job(engine: Engine) -> Packet:
+def next_lone_job(engine: WorkerEngine) -> Packet:
     """A sleeper is woken for a job and does it; returns what follows its end."""
     engine.receive(NOOP)
     engine.grab()
@@ -211,7 +213,7 @@ def next_lone_job(engine: Engine) -> Packet:
     return sent
 
 
-def follow_lone_jobs(engine: Engine, count: int) -> list[Packet]:
+def follow_lone_jobs(engine: WorkerEngine, count: int) -> list[Packet]:
     """Jobs that come one at a time; returns what followed the end of each."""
     followed_by = []
     for _ in range(count):
@@ -223,7 +225,7 @@ def follow_lone_jobs(engine: Engine, count: int) -> list[Packet]:
     return followed_by
 
 
-def test_a_changed_table_of_functions_is_told_by_its_differences(engine: Engine) -> None:
+def test_a_changed_table_of_functions_is_told_by_its_differences(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(ASSIGN)
     changed = {b"add": function("add", 5), b"sub": function("sub")}
@@ -235,86 +237,88 @@ def test_a_changed_table_of_functions_is_told_by_its_differences(engine: Engine)
     assert engine.announce({b"sub": function("sub")}) == b""
 
 
-def test_a_sleeper_asks_anew_when_its_functions_change(engine: Engine) -> None:
+def test_a_sleeper_asks_anew_when_its_functions_change(engine: WorkerEngine) -> None:
     assert types(engine.announce({**ADD, b"sub": function("sub")})) == [Packet.CAN_DO, Packet.PRE_SLEEP]
 
 
-def test_a_job_that_the_server_took_away_is_not_ours_and_its_end_is_told_all_the_same(engine: Engine) -> None:
+def test_a_job_that_the_server_took_away_is_not_ours_and_its_end_is_told_all_the_same(
+    engine: WorkerEngine,
+) -> None:
     engine.grab()
     engine.receive(ASSIGN)
     engine.receive(NOT_FOUND)
-    assert engine.disowned == {b"H:1"}
+    assert engine.revoked == {b"H:1"}
     assert engine.ended(b"H:1")
-    assert not engine.disowned
+    assert not engine.revoked
 
 
-def test_the_end_of_a_job_is_told_once(engine: Engine) -> None:
+def test_the_end_of_a_job_is_told_once(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(ASSIGN)
     assert engine.ended(b"H:1")
     assert not engine.ended(b"H:1")
 
 
-def two_in_hand(engine: Engine) -> None:
+def two_in_hand(engine: WorkerEngine) -> None:
     """Jobs H:1 and H:2 run on this connection."""
     for packet in (ASSIGN, ASSIGN_2):
         engine.grab()
         engine.receive(packet)
 
 
-def test_an_error_about_an_end_is_not_taken_for_the_other_job_in_hand(engine: Engine) -> None:
+def test_an_error_about_an_end_is_not_taken_for_the_other_job_in_hand(engine: WorkerEngine) -> None:
     two_in_hand(engine)
     engine.receive(NOT_FOUND)  # of which of them is it?
     assert engine.ended(b"H:1")
     engine.receive(NOT_FOUND)
-    assert not engine.disowned
+    assert not engine.revoked
     assert engine.ended(b"H:2")
 
 
-def test_an_error_behind_the_answer_to_a_probe_is_about_the_job_in_hand(engine: Engine) -> None:
+def test_an_error_behind_the_answer_to_a_probe_is_about_the_job_in_hand(engine: WorkerEngine) -> None:
     two_in_hand(engine)
     engine.ended(b"H:1")
     engine.receive(NOT_FOUND)
     ((type, probe),) = cut(take_reply(engine))
     assert type == Packet.ECHO_REQ
     engine.receive(answer(Packet.ECHO_RES, "geartrain") + NOT_FOUND)
-    assert not engine.disowned
+    assert not engine.revoked
     engine.receive(answer(Packet.ECHO_RES, probe) + NOT_FOUND)
-    assert engine.disowned == {b"H:2"}
+    assert engine.revoked == {b"H:2"}
 
 
-def test_an_error_behind_the_answer_to_a_grab_is_about_the_job_in_hand(engine: Engine) -> None:
+def test_an_error_behind_the_answer_to_a_grab_is_about_the_job_in_hand(engine: WorkerEngine) -> None:
     two_in_hand(engine)
     engine.grab()
     engine.ended(b"H:1")
     engine.receive(NO_JOB + NOT_FOUND)  # the end was sent behind the grab
-    assert not engine.disowned
+    assert not engine.revoked
     engine.receive(NOOP)
     engine.grab()
     engine.receive(NO_JOB + NOT_FOUND)
-    assert engine.disowned == {b"H:2"}
+    assert engine.revoked == {b"H:2"}
 
 
-def test_a_job_that_was_taken_away_says_nothing_of_those_that_come(engine: Engine) -> None:
+def test_a_job_that_was_taken_away_says_nothing_of_those_that_come(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(ASSIGN + NOT_FOUND)
     engine.grab()
     engine.receive(ASSIGN_2)
-    assert engine.disowned == {b"H:1"}
+    assert engine.revoked == {b"H:1"}
     engine.grab()
     engine.receive(ASSIGN)  # it was given to us anew
-    assert not engine.disowned
+    assert not engine.revoked
 
 
-def test_an_error_about_the_last_job_is_not_taken_for_the_next_one(engine: Engine) -> None:
+def test_an_error_about_the_last_job_is_not_taken_for_the_next_one(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(ASSIGN)
     engine.ended(b"H:1")
     engine.follow()
     engine.receive(NOT_FOUND + ASSIGN_2)
-    assert not engine.disowned
+    assert not engine.revoked
     engine.receive(NOT_FOUND)
-    assert engine.disowned == {b"H:2"}
+    assert engine.revoked == {b"H:2"}
 
 
 @pytest.mark.parametrize(
@@ -328,12 +332,12 @@ def test_an_error_about_the_last_job_is_not_taken_for_the_next_one(engine: Engin
     ],
     ids=["a job nobody asked for", "a client's packet", "too few arguments", "a request", "text"],
 )
-def test_what_no_job_server_sends_is_an_error(engine: Engine, packet: bytes) -> None:
+def test_what_no_job_server_sends_is_an_error(engine: WorkerEngine, packet: bytes) -> None:
     with pytest.raises(ProtocolError):
         engine.receive(packet)
 
 
-def test_nothing_of_a_broken_connection_is_left_on_the_next(engine: Engine) -> None:
+def test_nothing_of_a_broken_connection_is_left_on_the_next(engine: WorkerEngine) -> None:
     engine.grab()
     engine.receive(ASSIGN)
     engine.receive(ASSIGN[:20])

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from geartrain import AsyncClient, Job, JobLostError, Worker
-from geartrain.worker import link
-from geartrain.worker.engine import Engine
+from geartrain.worker.aio import connection as link
+from geartrain.worker.engine.engine import WorkerEngine
 from tests.harness.rawwire import Packet
 from tests.harness.servers import SERVERS
 from tests.server.running import RunningServer
@@ -136,11 +136,11 @@ def test_the_end_of_a_job_on_a_lost_connection_says_nothing_about_the_next_ones(
     """The server gives it to us again, under the same handle, when we have connected anew."""
 
     async def main() -> None:
-        engine = Engine("server:4730")
+        engine = WorkerEngine("server:4730")
         engine.connected({})
         engine.running.add(b"H:1")
-        old = link.Link(engine, {}, None)  # type: ignore[arg-type]
-        attempt = link.Attempt(old, b"H:1")
+        old = link.AioConnection(engine, {}, None)  # type: ignore[arg-type]
+        attempt = link.JobSink(old, b"H:1")
         old.lose("gone")
         engine.connected({})
         engine.running.add(b"H:1")

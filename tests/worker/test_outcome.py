@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 import pytest
 
@@ -81,7 +82,27 @@ def test_job_failed_is_a_failure_without_a_reason() -> None:
 
 
 def test_job_exception_sends_exactly_its_data() -> None:
-    assert run(raising(JobException(b"\0\xff"))) == (Packet.WORK_EXCEPTION, b"\0\xff")
+    async def coroutine(job: Job) -> None:
+        raise error
+
+    cases: list[tuple[bytes | str, bytes]] = [
+        (b"\0\xff", b"\0\xff"),
+        ("too small", b"too small"),
+        ("zu groß", "zu groß".encode()),
+        ("", b""),
+    ]
+    for given, sent in cases:
+        error = JobException(given)
+        assert run(raising(error)) == (Packet.WORK_EXCEPTION, sent)
+        assert run(coroutine) == (Packet.WORK_EXCEPTION, sent)
+
+
+def test_an_error_whose_attributes_can_not_be_set_is_an_exception_like_any_other() -> None:
+    @dataclass(frozen=True)
+    class FrozenError(Exception):
+        place: str
+
+    assert run(raising(FrozenError("here"))) == (Packet.WORK_EXCEPTION, b"here")
 
 
 @pytest.mark.parametrize(

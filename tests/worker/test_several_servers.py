@@ -14,10 +14,11 @@ from structlog.typing import EventDict
 
 from geartrain import Job, Worker
 from geartrain.wire.address import parse_address
-from geartrain.worker import connection, servers
-from geartrain.worker.dial import FIRST_PAUSE, LONGEST_PAUSE, Backoff
-from geartrain.worker.functions import Functions
-from geartrain.worker.servers import Servers
+from geartrain.worker.engine import keepalive
+from geartrain.worker.engine.keepalive import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from geartrain.worker.functions import FunctionRegistry
+from geartrain.worker.sync import connection, servers
+from geartrain.worker.sync.servers import Servers
 from tests.harness.form import uncompiled
 from tests.harness.processes import free_port, wait_until
 from tests.harness.rawwire import Packet
@@ -154,7 +155,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> list[EventDict]:
     capture = LogCapture()
     every_level = structlog.make_filtering_bound_logger(0)
     monkeypatch.setattr(
-        servers, "_log", structlog.wrap_logger(None, processors=[capture], wrapper_class=every_level)
+        keepalive, "_log", structlog.wrap_logger(None, processors=[capture], wrapper_class=every_level)
     )
     return capture.entries
 
@@ -223,7 +224,7 @@ def test_a_server_that_answered_is_not_given_up_because_nobody_read_it() -> None
     """A handler may run for longer than a server has to answer."""
     with ScriptedServer() as one, ScriptedServer() as two:
         addresses = [parse_address(one.address), parse_address(two.address)]
-        servers = Servers(addresses, Functions(), "me", 5.0)
+        servers = Servers(addresses, FunctionRegistry(), "me", 5.0)
         try:
             for server in servers._servers:
                 server.due = 0.0

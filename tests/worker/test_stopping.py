@@ -16,8 +16,8 @@ from types import FrameType
 import pytest
 
 from geartrain import Job, Worker
-from geartrain.worker import connection
-from geartrain.worker.limits import Deadman
+from geartrain.worker.engine import keepalive
+from geartrain.worker.time_limits import Deadman
 from tests.harness.processes import Process, wait_until
 from tests.harness.rawwire import Packet, RawPeer
 from tests.server.running import RunningServer
@@ -257,7 +257,7 @@ def test_the_last_result_arrives_though_something_came_that_nobody_read(
 
     # So little fits into the server's socket that the result waits in the worker's.
     with ScriptedServer(receive_buffer=4096) as server:
-        monkeypatch.setattr(connection, "FAREWELL_TIMEOUT", 10)
+        monkeypatch.setattr(keepalive, "FAREWELL_TIMEOUT", 10)
         worker = Worker(server.address)
         worker.register("hold", hold)
         thread = threading.Thread(target=worker.run, args=(1,))

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from geartrain import AsyncClient, Job, JobException, JobLostError, Worker, current_job
-from geartrain.worker.threads import SPARE
+from geartrain.worker.aio.threads import SPARE
 from tests.server.running import RunningServer
 
 from .test_coroutines import TIMEOUT, working

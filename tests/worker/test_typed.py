@@ -40,7 +40,7 @@ def declare(worker: Worker) -> None:
         return [word, word]
 
     @worker.function
-    def watched(job: Job, steps: int) -> str:
+    def watch_time_limit(job: Job, steps: int) -> str:
         for step in range(steps):
             job.status(step, steps)
         return job.handle
@@ -96,7 +96,7 @@ def test_coroutines_are_typed_too(client: Client) -> None:
 
 
 def test_the_job_comes_first_if_it_is_asked_for(client: Client) -> None:
-    future = client.submit("watched", b"[3]")
+    future = client.submit("watch_time_limit", b"[3]")
     assert json.loads(future.result()) == future.handle
     assert (future.task.numerator, future.task.denominator) == (2, 3)
 

@@ -155,7 +155,7 @@ def test_the_same_worker_runs_in_several_threads(client: RawPeer, worker: Worker
     assert results == {b"1", b"2"}
 
 
-# Functions
+# FunctionRegistry
 
 
 def test_functions_come_and_go_while_the_worker_runs(

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ..errors import MalformedPacketError
+from ..errors import MalformedPacketError, PacketTooLargeError
+from ..units import parse_seconds
 from ..wire import packets as p
 from ..wire.codec import response
+from ..wire.parser import read_oversized
 from .builtins import Builtins
 from .dispatch import Dispatch
 from .functions import Functions
@@ -29,6 +31,7 @@ from .limits import (
     refuse_unread,
 )
 from .outbox import Outboxes
+from .quarantine import Quarantine
 from .questions import Questions
 from .records import Batch, Document, JobRecord
 from .state import NORMAL, Peer
@@ -128,7 +131,7 @@ class Broker:
         self._patience = self._dispatch.patience
         self._handles = Handles(prefix, first_number)
         self._ledger = Ledger(self._handles, self.outboxes, durable)
-        self.functions = Functions(self._dispatch, self.limits.max_functions, rules.policy)
+        self.functions = Functions(self._dispatch, self._ledger, self.limits.max_functions, rules.policy)
         self.jobs = Jobs(
             self.outboxes,
             self._dispatch,
@@ -145,12 +148,13 @@ class Broker:
             self.jobs, self._ledger, self.outboxes, self._handles, self.builtins, self.limits
         )
         self._work = work = Work(self.jobs, self._dispatch, self.outboxes, self._handles, self.limits)
-        questions = Questions(self.jobs, self.outboxes)
+        self.questions = questions = Questions(self.jobs, self.outboxes)
 
         # Where there are rules: what may be sent, and which tokens are known. See `guard_with`.
         self._check: Callable[[Peer, int, bytes], bytes] | None = None
         self._take_token: Callable[[Peer, bytes], bool] | None = None
         self._handlers: dict[int, Callable[[Peer, int, bytes], None]] = {
+            p.OVERSIZED: self._oversized,
             p.GRAB_JOB: work.grab,
             p.GRAB_JOB_ALL: work.grab,
             p.PRE_SLEEP: work.pre_sleep,
@@ -181,16 +185,24 @@ class Broker:
         }
 
     def guard_with(
-        self, check: Callable[[Peer, int, bytes], bytes], take_token: Callable[[Peer, bytes], bool]
+        self,
+        check: Callable[[Peer, int, bytes], bytes],
+        take_token: Callable[[Peer, bytes], bool],
+        may_know: Callable[[Peer, bytes], bool],
+        may_ask_of: Callable[[Peer, bytes], bool],
     ) -> None:
         """Have what peers ask for checked from now on.
 
         Args:
             check: says why a peer may not send a packet of those that want a right; empty if it may.
             take_token: takes a token that a peer sent as an option; says whether it is known.
+            may_know: says whether a peer may know of the jobs of a function.
+            may_ask_of: says whether a peer may know how the job with a handle ended.
         """
         self._check = check
         self._take_token = take_token
+        self.questions.permits = may_know
+        self.builtins.permits = may_ask_of
 
     # What happens
 
@@ -261,6 +273,8 @@ class Broker:
         self._dispatch.patience.leave(peer)
         # As a client first, so that nothing that follows is told to it.
         self.jobs.waiters.leave(peer)
+        if peer.timed_out:
+            self.jobs.leave_late(peer)
         for job in list(peer.waits_for.values()):
             job.clients = [client for client in job.clients if client is not peer]
             if not job.clients and not job.background and job.worker is None:
@@ -337,6 +351,11 @@ class Broker:
         """Take up a document that a journal kept; called before `restore`."""
         self.jobs.restore_document(document)
 
+    @property
+    def quarantine(self) -> Quarantine:
+        """What was kept and can't be used."""
+        return self._ledger.quarantine
+
     def keep(self, document: Document) -> None:
         """Make a document durable with the next commit."""
         self._ledger.keep(document)
@@ -377,6 +396,15 @@ class Broker:
         """Send a peer what its driver has to say, behind all that it is told before."""
         self.outboxes.send(peer, data)
 
+    def _oversized(self, peer: Peer, type: int, body: bytes) -> None:
+        """Answer a packet about a job that was over the limit; its body was skipped."""
+        packet = read_oversized(body)
+        if packet.type in p.UNANSWERED:
+            self._work.oversized(peer, packet)
+        else:
+            text = str(PacketTooLargeError(packet.size, packet.limit))
+            self._error(peer, b"ARGUMENT_TOO_LARGE", text.encode())
+
     # Small talk
 
     def _set_client_id(self, peer: Peer, type: int, body: bytes) -> None:
@@ -391,6 +419,12 @@ class Broker:
             if self._take_token is not None and not self._take_token(peer, body[6:]):
                 raise Refused(b"ACCESS_DENIED", b"Nobody has this token")
             self.outboxes.send(peer, response(p.OPTION_RES, b"token"))
+        elif body.startswith(b"expires="):
+            peer.expires = _seconds_of(body[8:])
+            self.outboxes.send(peer, response(p.OPTION_RES, b"expires"))
+        elif body.startswith(b"withdraw="):
+            self.jobs.withdraw(peer, body[9:])
+            self.outboxes.send(peer, response(p.OPTION_RES, b"withdraw"))
         else:
             self._error(peer, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
@@ -420,6 +454,15 @@ class Broker:
         self._error(peer, b"INVALID_MAGIC", b"Request magic expected")
 
     def _error(self, peer: Peer, code: bytes, text: bytes) -> None:
+        # What was asked for the next submission does not hold for the one after a refused one.
+        peer.expires = 0.0
         if peer.grab:
             self._dispatch.patience.end(peer)
         self.outboxes.send(peer, response(p.ERROR, code + b"\0" + text))
+
+
+def _seconds_of(text: bytes) -> float:
+    try:
+        return parse_seconds(text.decode("ascii"))
+    except ValueError as error:
+        raise Refused(b"INVALID_ARGUMENT", str(error).encode("utf-8", "replace")) from None

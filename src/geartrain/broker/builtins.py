@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable
+from fnmatch import translate
+from itertools import islice
 from typing import Any, Final
 
 from ..wire import packets as p
@@ -28,8 +31,17 @@ BUILTIN_PREFIX: Final = b"geartrain."
 MAX_QUESTION: Final = 1024 * 1024
 """Bytes of a workload at most: what is made of it takes a multiple, and everybody waits meanwhile."""
 
+_OF_A_JOB: Final = frozenset({b"geartrain.result", b"geartrain.outcome"})
+
 Builtin = Callable[[bytes], Any]
 """Takes the workload, returns what JSON can hold or raises ValueError with a sentence."""
+
+
+MAX_SEEN: Final = 20_000
+"""Jobs that one `geartrain.cancel` looks at: some milliseconds' worth."""
+MAX_CANCELLED: Final = 1000
+"""Jobs that one `geartrain.cancel` ends."""
+STATES: Final = ("queued", "delayed", "all")
 
 
 class Builtins:
@@ -48,7 +60,12 @@ class Builtins:
             b"geartrain.dead.show": self._dead_show,
             b"geartrain.dead.requeue": self._dead_requeue,
             b"geartrain.dead.drop": self._dead_drop,
+            b"geartrain.cancel": self._cancel,
+            b"geartrain.quarantine.list": self._quarantine_list,
+            b"geartrain.quarantine.drop": self._quarantine_drop,
         }
+        self.permits: Callable[[Peer, bytes], bool] | None = None
+        """Whether a peer may know how the job with a handle ended; None without access rules."""
 
     def register(self, name: str, builtin: Builtin) -> None:
         """Add a function; its name begins with `geartrain.`."""
@@ -71,10 +88,15 @@ class Builtins:
         try:
             if len(workload) > MAX_QUESTION:
                 raise ValueError(f"the workload is larger than {MAX_QUESTION} bytes")
+            is_hidden = (
+                name in _OF_A_JOB and self.permits is not None and not self.permits(peer, workload.strip())
+            )
             if name == b"geartrain.result":
+                if is_hidden:
+                    raise _no_job(workload.strip())
                 self._result(peer, handle, workload)
                 return
-            found = self._functions[name](workload)
+            found = _unknown(workload.strip()) if is_hidden else self._functions[name](workload)
             answer = json.dumps(found).encode()
         except (ValueError, ArithmeticError, RecursionError) as error:
             self._outboxes.send_end(peer, EXCEPTION, handle, str(error).encode("utf-8", "backslashreplace"))
@@ -97,7 +119,7 @@ class Builtins:
             if job is not None or asked_for in self._jobs.dead:
                 self._outboxes.send_end(peer, FAIL, handle, b"")
                 return
-            raise ValueError(f"{asked_for.decode('utf-8', 'replace')}: no job or kept result has this handle")
+            raise _no_job(asked_for)
         self._jobs.waiters.add(job, peer, handle)
 
     def _outcome(self, workload: bytes) -> Any:
@@ -108,7 +130,7 @@ class Builtins:
             return outcome.describe()
         job = self._jobs.by_handle.get(handle) or self._jobs.dead.get(handle)
         if job is None:
-            return {"handle": handle.decode("utf-8", "replace"), "state": "unknown"}
+            return _unknown(handle)
         return self._describe(job)
 
     # Policies
@@ -120,7 +142,8 @@ class Builtins:
         for job in jobs.dead.values():
             name = job.function.name
             dead[name] = dead.get(name, 0) + 1
-        return [
+        unusable = self._ledger.quarantine.of(policies.KIND)
+        found: list[dict[str, Any]] = [
             {
                 "function": _text(name),
                 "total": function.total,
@@ -129,6 +152,7 @@ class Builtins:
                 "delayed": function.total - function.waiting - function.running,
                 "dead": dead.get(name, 0),
                 "workers": function.workers,
+                "expired": function.expired,
                 "settings": function.policy.settings(),
             }
             for name, function in sorted(jobs.functions.items())
@@ -138,10 +162,24 @@ class Builtins:
                 **dict.fromkeys(("total", "waiting", "running", "delayed"), 0),
                 "dead": dead.get(name, 0),
                 "workers": 0,
+                "expired": 0,
                 "settings": jobs.functions.policies.get(name).settings(),
             }
             for name in jobs.functions.policies.names()
             if name not in jobs.functions
+        ]
+        for row in found:
+            item = unusable.pop(row["function"], None)
+            if item is not None:
+                row["error"] = item.reason
+        return found + [
+            {
+                "function": name,
+                **dict.fromkeys(("total", "waiting", "running", "delayed", "dead", "workers", "expired"), 0),
+                "settings": jobs.functions.policies.default.settings(),
+                "error": item.reason,
+            }
+            for name, item in sorted(unusable.items())
         ]
 
     def _function_set(self, workload: bytes) -> Any:
@@ -160,6 +198,35 @@ class Builtins:
     def _apply(self, name: bytes) -> Any:
         self._jobs.functions.apply_policy(name)
         return {"function": _text(name), "settings": self._jobs.functions.policies.get(name).settings()}
+
+    # Emptying queues
+
+    def _cancel(self, workload: bytes) -> Any:
+        """`{"function": NAME, "state": STATE, "unique": PATTERN, "after": NUMBER, "count": true}` → a slice.
+
+        A function or a pattern for uniques (`*`, `?` and `[…]`) has to be named. The state is `queued`, which
+        is the default, `delayed`, or `all`, running jobs included. The answer has how many jobs were
+        cancelled, or would be with `count`, and the number to go on after; null when there are no more.
+        """
+        wanted = json_object(workload)
+        matches = _matcher(wanted)
+        after = wanted.get("after", -1)
+        if not isinstance(after, int):
+            raise ValueError(f"after: expected a whole number, got {after!r}")
+        chosen: list[Job] = []
+        last: int | None = None
+        for seen, job in enumerate(self._jobs.by_handle.from_number(after + 1)):
+            if seen == MAX_SEEN or len(chosen) == MAX_CANCELLED:
+                break
+            last = job.number
+            if matches(job):
+                chosen.append(job)
+        else:
+            last = None
+        if wanted.get("count") is not True:
+            for job in chosen:
+                self._jobs.cancel(job.handle)
+        return {"jobs": len(chosen), "after": last}
 
     # The dead
 
@@ -215,6 +282,30 @@ class Builtins:
         name = _bytes(take_text(wanted, "function"))
         return [job for job in jobs if job.function.name == name]
 
+    # Stored items that can't be used
+
+    def _quarantine_list(self, workload: bytes) -> Any:
+        """`{"limit": N}`, optional → the stored items that can't be used, with the reasons."""
+        limit = json_object(workload).get("limit", 100)
+        if not isinstance(limit, int) or limit < 0:
+            raise ValueError(f"limit: expected a whole number, got {limit!r}")
+        return [
+            {"kind": item.kind, "key": item.key, "reason": item.reason}
+            for item in islice(self._ledger.quarantine.values(), limit)
+        ]
+
+    def _quarantine_drop(self, workload: bytes) -> Any:
+        """`{"kind": KIND, "key": KEY}` → which one was removed from the journal."""
+        wanted = json_object(workload)
+        kind, key = take_text(wanted, "kind"), take_text(wanted, "key")
+        if self._ledger.quarantine.get(kind, key) is None:
+            raise ValueError(f"no {kind} {key!r} is in quarantine")
+        if kind == "job":
+            self._jobs.drop_dead(_bytes(key))
+        else:
+            self._ledger.drop(kind, key)
+        return {"dropped": {"kind": kind, "key": key}}
+
     def _describe(self, job: Job) -> dict[str, Any]:
         if job.handle in self._jobs.dead:
             state = "dead"
@@ -235,6 +326,38 @@ class Builtins:
             "started_at": job.started_at,
             "history": [{"time": time, "reason": reason} for time, reason in job.history or []],
         }
+
+
+def _no_job(handle: bytes) -> ValueError:
+    return ValueError(f"{handle.decode('utf-8', 'replace')}: no job or kept result has this handle")
+
+
+def _unknown(handle: bytes) -> dict[str, Any]:
+    return {"handle": handle.decode("utf-8", "replace"), "state": "unknown"}
+
+
+def _matcher(wanted: dict[str, Any]) -> Callable[[Job], bool]:
+    """Return what says of a job whether it is meant.
+
+    Raises:
+        ValueError: it can't be told which jobs are.
+    """
+    state = wanted.get("state", "queued")
+    if state not in STATES:
+        raise ValueError(f"state: expected one of {', '.join(STATES)}, got {state!r}")
+    if "function" not in wanted and "unique" not in wanted:
+        raise ValueError("name a 'function' or a pattern for the 'unique'")
+    function = _bytes(take_text(wanted, "function")) if "function" in wanted else b""
+    pattern = re.compile(translate(take_text(wanted, "unique"))) if "unique" in wanted else None
+
+    def matches(job: Job) -> bool:
+        if job.cancelled or (function and job.function.name != function):
+            return False
+        if state != "all" and (job.worker is not None or job.queued != (state == "queued")):
+            return False
+        return pattern is None or pattern.match(_text(job.unique)) is not None
+
+    return matches
 
 
 def json_object(workload: bytes) -> dict[str, Any]:

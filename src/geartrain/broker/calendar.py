@@ -48,6 +48,13 @@ class Calendar:
         self._crossed_out += 1
         self._sweep()
 
+    def remove(self, job: Job) -> None:
+        """Take out a job that goes on at once; it may be added again."""
+        job.due = 0.0
+        job.function.delayed[job.priority] -= 1
+        self._entries = [entry for entry in self._entries if entry[2] is not job]
+        heapify(self._entries)
+
     def _sweep(self) -> None:
         """Take out what is crossed out, if that is much of what there is, or all."""
         count = len(self._entries)

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import ItemsView, Mapping, ValuesView
-from typing import Any
+from typing import Any, Final
 
 from .dispatch import Dispatch
+from .ledger import Ledger
 from .limits import MAX_NAME, Refused
 from .policies import Policies
 from .policy import Policy
+from .records import Document
 from .state import Function
+
+PACE: Final = "pace"
+"""The kind of the documents that say how many jobs of a function with a rate might start, and when."""
+TELL_AFTER: Final = 1.0
+"""Seconds between two of these of one function."""
 
 
 class Functions:
     """As with a dict by name, but that `known` makes what is missing.
 
     Args:
+        ledger: where the pace of functions with a rate is noted, so that it holds over a restart.
         most: how many there may be; 0: any number.
         policy: what functions have of which nobody said anything.
     """
 
-    def __init__(self, dispatch: Dispatch, most: int, policy: Policy) -> None:
+    def __init__(self, dispatch: Dispatch, ledger: Ledger, most: int, policy: Policy) -> None:
         self._dispatch = dispatch
+        self._ledger = ledger
         self._most = most
         self._by_name: dict[bytes, Function] = {}
         self.policies = Policies(policy)
         # Functions whose policy limits their rate.
         self._paced: dict[bytes, Function] = {}
+        # How many jobs of a function that is not known might start, and since when: seconds since the epoch.
+        self._paces: dict[bytes, tuple[float, float]] = {}
+        self._wall = 0.0
         # Whether idle functions were looked for in this tick.
         self._is_swept = False
 
@@ -92,7 +106,8 @@ class Functions:
         """A function is not known any more; what comes under its name is another one's."""
         del self._by_name[function.name]
         function.forgotten = True
-        self._paced.pop(function.name, None)
+        if self._paced.pop(function.name, None) is not None:
+            self._paces[function.name] = (function.tokens, self._wall)
 
     # Policies
 
@@ -117,16 +132,53 @@ class Functions:
         policy = function.policy
         if policy.rate:
             # A function that was paced before is not given a burst for each change.
-            was_paced = function.name in self._paced
-            function.tokens = min(function.tokens, policy.burst) if was_paced else policy.burst
+            if function.name not in self._paced:
+                tokens, since = self._paces.pop(function.name, (policy.burst, 0.0))
+                function.tokens = tokens + policy.rate * max(0.0, self._wall - since)
+            function.tokens = min(function.tokens, policy.burst)
             self._paced[function.name] = function
         else:
             self._paced.pop(function.name, None)
+            self._paces.pop(function.name, None)
 
-    def tick(self, passed: float) -> None:
+    def restore_pace(self, document: Document, wall: float) -> None:
+        """Take up how many jobs of a function might start when the journal was told of it.
+
+        Raises:
+            ValueError: it can't be understood.
+        """
+        try:
+            tokens, since = json.loads(document.value)
+            pace = float(tokens), float(since)
+        except (ValueError, TypeError, RecursionError):
+            raise ValueError("the pace can't be read") from None
+        if not (math.isfinite(pace[0]) and math.isfinite(pace[1])):
+            raise ValueError("the pace can't be read")
+        self._wall = wall
+        name = document.key.encode("utf-8", "surrogateescape")
+        # A clock that was set back makes no function wait for longer than its rate does.
+        self._paces[name] = max(0.0, pace[0]), min(pace[1], wall)
+
+    def tick(self, passed: float, wall: float) -> None:
         """So many seconds have passed: let those go on whose rate is limited."""
         self._is_swept = False
+        self._wall = wall
         for function in self._paced.values():
             policy = function.policy
             function.tokens = min(policy.burst, function.tokens + policy.rate * passed)
+            if (
+                function.spent
+                and not self._dispatch.paused
+                and not 0 < function.told_from - wall <= TELL_AFTER
+            ):
+                self._tell(function)
             self._dispatch.rebalance(function)
+
+    def _tell(self, function: Function) -> None:
+        """Note a function's pace in the journal."""
+        function.spent = 0
+        # Where few jobs start each of them is noted, where many do only some.
+        function.told_from = self._wall + (TELL_AFTER if function.policy.rate > 1 else 0.0)
+        key = function.name.decode("utf-8", "surrogateescape")
+        value = json.dumps([round(function.tokens, 6), self._wall]).encode()
+        self._ledger.keep(Document(PACE, key, value))

@@ -15,6 +15,9 @@ from ..wire import packets as p
 from ..wire.codec import response_head
 from .state import Job
 
+LARGEST_NUMBER: Final = 1 << 62
+"""The numbers of jobs are below it."""
+
 _PAGE_BITS: Final = 8
 _PAGE: Final = 1 << _PAGE_BITS
 """Jobs in a page."""
@@ -136,6 +139,14 @@ class Handles:
                 if page is not None:
                     jobs += [job for job in page.jobs if job is not None]
             yield jobs
+
+    def from_number(self, number: int) -> Iterator[Job]:
+        """Every job from that number on, in the order of their numbers; none may come or go meanwhile."""
+        first = number >> _PAGE_BITS
+        for key in sorted([key for key in self._pages if key >= first]):
+            for job in self._pages[key].jobs:
+                if job is not None and job.number >= number:
+                    yield job
 
     def add(self, job: Job) -> None:
         """Take in a job under the number that it has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -12,18 +12,22 @@ from . import policies
 from .calendar import Calendar
 from .dead import Dead
 from .dispatch import Dispatch
-from .functions import Functions
-from .handles import Handles
+from .expiry import Expiry
+from .functions import PACE, Functions
+from .handles import LARGEST_NUMBER, Handles
+from .history import History, dump_history, load_history
 from .ledger import Ledger
 from .limits import Limits, size_of
 from .outbox import Outboxes
 from .records import DEAD, QUEUED, Document, JobRecord
-from .results import FAIL, Outcome, Results, load_outcome
-from .state import Function, Job, Peer
+from .results import EXCEPTION, EXPIRED, FAIL, Outcome, Results, load_outcome
+from .state import NORMAL, PRIORITIES, Function, Job, Peer
 from .waiters import Waiters
 
 MAX_HISTORY: Final = 100
 """Attempts that a job's history tells of at most, the latest ones."""
+TIMED_OUT: Final = "time-out"
+"""Reason of an attempt that took longer than its time limit."""
 
 
 class Jobs:
@@ -59,8 +63,11 @@ class Jobs:
         # the clock that never jumps.
         self._dated = Calendar()
         self._resting = Calendar()
+        self.expiry = Expiry()
         # Running jobs that have a time limit, and when it is over.
         self._deadlines: dict[bytes, float] = {}
+        # The time limit in seconds that was exceeded last.
+        self._passed_limit = 0.0
 
     # Coming
 
@@ -117,11 +124,18 @@ class Jobs:
         """Make a background job durable as it is now, for the first time or again."""
         if not self._ledger.durable:
             return
-        history = json.dumps([job.attempts, job.history or []]).encode() if job.attempts else b""
+        history = dump_history(History(job.attempts, tuple(job.history or ()), job.timeouts, job.expires_at))
         self._ledger.save(job, DEAD if job.handle in self.dead else QUEUED, history)
 
     def restore(self, record: JobRecord) -> None:
-        """Take up a job that a journal kept, whatever the limits are now."""
+        """Take up a job that a journal kept, whatever the limits are now.
+
+        A job that can't be used is dead, and quarantined: the others are served.
+        """
+        reason = _why_unusable(record)
+        if reason:
+            self._quarantine(record, reason)
+            return
         handle = self.by_handle.handle(record.number)
         function = self.functions.of_job(record.function)
         job = Job(
@@ -138,14 +152,18 @@ class Jobs:
         job.due = record.due
         job.serial = -1
         if record.history:
-            attempts, history = json.loads(record.history)
-            job.attempts = attempts
-            job.history = [(float(time), str(reason)) for time, reason in history]
+            history = load_history(record.history)
+            job.attempts = history.attempts
+            job.timeouts = history.timeouts
+            job.history = list(history.reasons)
+            job.expires_at = history.expires_at
         self.by_handle.skip(record.number)
         if record.state == DEAD:
             self._bury(job)
             return
         self._register(job, size_of(job))
+        if job.expires_at:
+            self.expiry.add(job)
         if job.attempts and job.due > self.wall:
             # Not longer than it has to, though the clock may have been set back meanwhile.
             rest = min(job.due - self.wall, function.policy.delay(job.attempts, handle))
@@ -155,13 +173,45 @@ class Jobs:
             job.due = 0.0
         self.start(job)
 
+    def _quarantine(self, record: JobRecord, reason: str) -> None:
+        handle = self.by_handle.handle(record.number)
+        # Requeued, it is a job like any other: only what can be written again is taken over.
+        priority = record.priority if 0 <= record.priority < PRIORITIES else NORMAL
+        queued_at = record.queued_at if math.isfinite(record.queued_at) else 0.0
+        job = Job(
+            record.number,
+            handle,
+            self.functions.of_job(record.function),
+            record.unique,
+            record.workload,
+            priority,
+            True,
+            record.reducer,
+            queued_at,
+        )
+        job.serial = -1
+        job.history = [(self.wall, f"it can't be used: {reason}")]
+        if record.number < LARGEST_NUMBER:
+            self.by_handle.skip(record.number)
+        self._ledger.quarantine.add("job", handle.decode(), b"", reason)
+        self._bury(job)
+
     def restore_document(self, document: Document) -> None:
-        """Take up a policy or an outcome that a journal kept; other kinds belong to others."""
-        if document.kind == policies.KIND:
-            self.functions.policies.restore(document)
-        elif document.kind == "result":
-            for handle in self.results.put(load_outcome(document.value)):
-                self._ledger.drop("result", handle.decode())
+        """Take up a policy or an outcome that a journal kept; other kinds belong to others.
+
+        A document that can't be used is quarantined.
+        """
+        kind, key, value = document
+        try:
+            if kind == policies.KIND:
+                self.functions.policies.restore(document)
+            elif kind == PACE:
+                self.functions.restore_pace(document, self.wall)
+            elif kind == "result":
+                for handle in self.results.put(load_outcome(key, value)):
+                    self._ledger.drop("result", handle.decode())
+        except ValueError as error:
+            self._ledger.quarantine.add(kind, key, value, str(error))
 
     # Running
 
@@ -172,8 +222,11 @@ class Jobs:
         policy = function.policy
         if policy.rate:
             function.tokens -= 1
+            function.spent += 1
         job.worker = peer
         job.started_at = self.wall
+        if peer.timed_out:
+            self._give_up_late(job, peer)
         peer.running[job.handle] = job
         timeout = peer.abilities[function.name].timeout or policy.timeout
         if timeout:
@@ -181,7 +234,7 @@ class Jobs:
         return job
 
     def give_back(self, job: Job, reason: str) -> None:
-        """A job's worker is gone or took too long; try again, if anybody still wants it."""
+        """Take a job from a worker that is lost or too late; try again if the job is still wanted."""
         if self.notice is not None:
             self.notice(job, f"was given back: {reason}")
         self._take_from_worker(job)
@@ -191,11 +244,86 @@ class Jobs:
             self.try_again(job, reason)
         self._let_others_start(job.function)
 
+    def _time_out(self, job: Job) -> None:
+        """Take a job from a worker that has run it for longer than its time limit.
+
+        The worker may still end the job, as long as no other one has been given it.
+        """
+        worker = job.worker
+        assert worker is not None
+        function = job.function
+        ability = worker.abilities.get(function.name)
+        limit = (ability.timeout if ability is not None else 0.0) or function.policy.timeout
+        job.timeouts += 1
+        self._passed_limit = limit
+        self.give_back(job, TIMED_OUT)
+        if job.worker is None and self.by_handle.get(job.handle) is job:
+            worker.timed_out[job.handle] = job
+            job.late_workers = [*(job.late_workers or ()), worker]
+
+    def take_late(self, peer: Peer, handle: bytes) -> Job | None:
+        """Give a job that timed out at a worker back to it, now that it ends; None if that is too late.
+
+        It is too late once the job has ended or runs at another worker.
+        """
+        job = peer.timed_out.get(handle)
+        if job is None or job.worker is not None or job.cancelled:
+            return None
+        self._give_up_late(job, peer)
+        if job.queued:
+            self._dispatch.remove(job)
+        elif job.due:
+            self._resting.remove(job)
+        # The attempt that timed out is the one that ends now.
+        job.attempts -= 1
+        job.worker = peer
+        job.function.running += 1
+        peer.running[handle] = job
+        return job
+
+    def waits_at(self, peer: Peer, handle: bytes) -> Job | None:
+        """Return a job that timed out at a worker and that no other worker has been given."""
+        job = peer.timed_out.get(handle)
+        return job if job is not None and job.worker is None else None
+
+    def leave_late(self, peer: Peer) -> None:
+        """Forget the jobs that timed out at a worker that is gone."""
+        for job in list(peer.timed_out.values()):
+            self._give_up_late(job, peer)
+
+    def _give_up_late(self, job: Job, peer: Peer) -> None:
+        if peer.timed_out.pop(job.handle, None) is not None and job.late_workers is not None:
+            job.late_workers = [worker for worker in job.late_workers if worker is not peer] or None
+
+    def fail(self, job: Job, reason: str) -> None:
+        """End a running job for good, for a reason that another attempt would meet again.
+
+        Clients that asked for exceptions get one with the reason, the others WORK_FAIL. A background job is
+        dead.
+        """
+        self._take_from_worker(job)
+        job.attempts += 1
+        self._use_up(job, reason, reason.encode("utf-8", "replace"))
+        self._let_others_start(job.function)
+
     def try_again(self, job: Job, reason: str) -> None:
-        """An attempt came to nothing. A job that no worker has waits again, or has used up its attempts."""
+        """Queue a job again whose attempt failed, or give it up if its attempts are used up."""
+        if job.expires_at and job.expires_at <= self.wall:
+            self._expire(job)
+            return
+        if job.expires_at:
+            self.expiry.add_again(job)
         job.attempts += 1
         job.numerator = job.denominator = 0
         policy = job.function.policy
+        if reason != TIMED_OUT:
+            job.timeouts = 0
+        elif policy.max_timeouts and not policy.max_attempts and job.timeouts >= policy.max_timeouts:
+            limit = f"its time limit of {self._passed_limit:g} s"
+            times = f"{job.timeouts} times in a row" if job.timeouts > 1 else "once"
+            told = f"exceeded {limit} {times}"
+            self._use_up(job, f"{TIMED_OUT}: {told}", f"the job {told}".encode())
+            return
         if policy.max_attempts and job.attempts >= policy.max_attempts:
             self._use_up(job, reason)
             return
@@ -207,20 +335,30 @@ class Jobs:
             if delay:
                 self._resting.add(self.now + delay, job)
                 return
+        elif job.background and job.timeouts and policy.max_timeouts:
+            # Counted over a restart, too.
+            self.save(job)
         # It had its turn: it goes before those that had none yet.
         self._dispatch.queue(job, True)
 
     def _note(self, job: Job, reason: str) -> None:
         job.history = [*(job.history or [])[-MAX_HISTORY + 1 :], (self.wall, reason)]
 
-    def _use_up(self, job: Job, reason: str) -> None:
-        """No attempt is left: clients are told that the job failed, and a background job is dead."""
+    def _use_up(self, job: Job, reason: str, told: bytes = b"") -> None:
+        """Give a job up: its clients are told that it failed, and a background job is dead.
+
+        Clients that asked for exceptions get `told` as one, if there is anything to tell.
+        """
         if self.notice is not None:
-            self.notice(job, f"used up its attempts: {reason}")
-        failed = response(p.WORK_FAIL, job.handle)
+            self.notice(job, f"was given up: {reason}" if told else f"used up its attempts: {reason}")
         for client in job.clients:
-            self._outboxes.send(client, failed)
+            if told:
+                self._outboxes.send_end(client, EXCEPTION, job.handle, told)
+            else:
+                self._outboxes.send_end(client, FAIL, job.handle, b"")
         if not job.background:
+            if self.waiters.count:
+                self.waiters.tell(job, EXCEPTION if told else FAIL, told)
             self.forget(job)
             return
         self._note(job, reason)
@@ -229,7 +367,7 @@ class Jobs:
         job.due = 0.0
         self._bury(job)
         self.save(job)
-        self._conclude(job, FAIL, b"")
+        self._conclude(job, EXCEPTION if told else FAIL, told)
 
     # Going
 
@@ -269,7 +407,7 @@ class Jobs:
             data,
             job.numerator,
             job.denominator,
-            job.attempts + (kind != FAIL or job.handle not in self.dead),
+            job.attempts + (job.handle not in self.dead),
             job.queued_at,
             job.started_at,
             self.wall,
@@ -322,6 +460,62 @@ class Jobs:
             self._ledger.end(job)
         return True
 
+    def withdraw(self, peer: Peer, handle: bytes) -> None:
+        """One submission of a peer is not waited for any more; nothing happens if there is none.
+
+        The job goes unless it runs, is in the background, or somebody else waits for it.
+        """
+        job = peer.waits_for.get(handle)
+        if job is None:
+            return
+        clients = list(job.clients)
+        clients.remove(peer)
+        job.clients = clients
+        if peer not in clients:
+            del peer.waits_for[handle]
+        if not clients and not job.background and job.worker is None:
+            self.forget(job)
+
+    # Expiring
+
+    def set_expiry(self, job: Job, seconds: float) -> None:
+        """Have a new job expire after so many seconds, 0: never, and after its function's `max_age`."""
+        max_age = job.function.policy.max_age
+        age = min(seconds, max_age) if seconds and max_age else seconds or max_age
+        # A delayed job is as old as its time is past.
+        job.expires_at = max(self.wall, job.due) + age
+        self.expiry.add(job)
+
+    def prolong(self, job: Job, seconds: float) -> None:
+        """Another submission joins a job that expires: the job expires when it is of no use to either."""
+        max_age = job.function.policy.max_age
+        age = min(seconds, max_age) if seconds and max_age else seconds or max_age
+        expires_at = self.wall + age if age else 0.0
+        if expires_at and expires_at <= job.expires_at:
+            return
+        self.expiry.leave()
+        job.expires_at = expires_at
+        if expires_at:
+            self.expiry.add(job)
+        if job.serial:
+            self.save(job)
+
+    def _expire(self, job: Job) -> None:
+        """End a job that does not run and is too old."""
+        text = b"expired: no worker took the job within %b s" % _in_seconds(job.expires_at - job.queued_at)
+        job.function.expired += 1
+        if self.notice is not None:
+            self.notice(job, "expired")
+        for client in job.clients:
+            self._outboxes.send_end(client, EXPIRED, job.handle, text)
+            client.waits_for.pop(job.handle, None)
+        job.clients = []
+        if job.background:
+            self._conclude(job, EXPIRED, text)
+        elif self.waiters.count:
+            self.waiters.tell(job, EXPIRED, text)
+        self.forget(job)
+
     def drop(self, function: Function) -> None:
         """Forget a function that no worker announces, and its jobs; clients are told that they failed.
 
@@ -360,6 +554,12 @@ class Jobs:
         self.by_handle.remove(job)
         if job.unique:
             self._let_others_be(job)
+        if job.expires_at:
+            self.expiry.leave()
+        if job.late_workers is not None:
+            for worker in job.late_workers:
+                worker.timed_out.pop(job.handle, None)
+            job.late_workers = None
         handle = job.handle
         for client in job.clients:
             # A client that submitted it twice is here twice.
@@ -383,19 +583,24 @@ class Jobs:
         for oldest in self.dead.bury(job):
             if self.notice is not None:
                 self.notice(oldest, "was dropped: there are too many dead ones")
+            self._ledger.quarantine.release("job", oldest.handle.decode())
             self._ledger.end(oldest)
 
     def requeue_dead(self, handle: bytes) -> bool:
         """Give a dead job its attempts anew; false if there is none of that handle."""
-        job = self.dead.exhume(handle)
-        if job is None:
+        job = self.dead.get(handle)
+        if job is None or not _can_run(job):
             return False
+        self.dead.exhume(handle)
+        self._ledger.quarantine.release("job", handle.decode())
         # Its function may have been forgotten meanwhile, and made known again as another.
         job.function = self.functions.of_job(job.function.name)
         if self.results.discard(handle):
             self._ledger.drop("result", handle.decode())
-        job.attempts = 0
+        job.attempts = job.timeouts = 0
         job.history = None
+        # Whoever queues it again wants it, however old it is.
+        job.expires_at = 0.0
         self._register(job, size_of(job))
         self.save(job)
         self.start(job)
@@ -406,6 +611,7 @@ class Jobs:
         job = self.dead.exhume(handle)
         if job is None:
             return False
+        self._ledger.quarantine.release("job", handle.decode())
         self._ledger.end(job)
         return True
 
@@ -424,8 +630,48 @@ class Jobs:
             for handle in [handle for handle, deadline in self._deadlines.items() if deadline <= now]:
                 late = self.by_handle.get(handle)
                 if late is not None:
-                    self.give_back(late, "time-out")
-        self.functions.tick(passed)
+                    self._time_out(late)
+        for expires_at, handle in self.expiry.take(wall):
+            old = self.by_handle.get(handle)
+            if old is not None and old.worker is None and old.expires_at == expires_at:
+                self._expire(old)
+        if self.expiry.is_crowded():
+            self.expiry.keep([job for job in self.by_handle.values() if job.expires_at])
+        self.functions.tick(passed, wall)
         if len(self.results):
             for handle in self.results.expire(wall):
                 self._ledger.drop("result", handle.decode())
+
+
+def _why_unusable(record: JobRecord) -> str:
+    """Say why a job of a journal can't be used; empty if it can."""
+    if not 0 <= record.number < LARGEST_NUMBER:
+        return f"its number is {record.number}"
+    if record.state not in (QUEUED, DEAD):
+        return f"its state is {record.state}: a newer release may know it"
+    if not 0 <= record.priority < PRIORITIES:
+        return f"its priority is {record.priority}"
+    if not record.function:
+        return "it has no function"
+    if _holds_nul(record.function, record.unique, record.reducer):
+        return "the name of its function or reducer, or its unique, holds a NUL"
+    if not (math.isfinite(record.due) and math.isfinite(record.queued_at)):
+        return "its times are no numbers"
+    if record.history:
+        try:
+            load_history(record.history)
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _can_run(job: Job) -> bool:
+    return 0 <= job.number < LARGEST_NUMBER and not _holds_nul(job.function.name, job.unique, job.reducer)
+
+
+def _holds_nul(*names: bytes) -> bool:
+    return any(b"\0" in name for name in names)
+
+
+def _in_seconds(seconds: float) -> bytes:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".").encode()

@@ -11,8 +11,10 @@ from typing import Final
 
 from ..wire import packets as p
 from ..wire.codec import response
-from .handles import Handles
+from .handles import LARGEST_NUMBER, Handles
+from .history import History, dump_history
 from .outbox import Outboxes
+from .quarantine import Quarantine
 from .records import QUEUED, Batch, Document, JobRecord, columns
 from .results import COMPLETE, EXCEPTION
 from .state import Job, Peer
@@ -36,8 +38,14 @@ def first_number(documents: Iterable[Document], wall: float) -> int:
 
     Microseconds since the epoch are, unless the clock was set back: no server makes a million jobs a second.
     """
-    reserved = [int(value) for kind, key, value in documents if (kind, key) == NUMBERS]
+    reserved = [read_reserved(value) for kind, key, value in documents if (kind, key) == NUMBERS]
     return max(int(wall * 1_000_000), *reserved, 0)
+
+
+def read_reserved(value: bytes) -> int:
+    """Return the number below which handles were given out; 0 if it can't be read."""
+    number = int(value) if value.isdigit() and len(value) < len(str(LARGEST_NUMBER)) else 0
+    return number if number < LARGEST_NUMBER else 0
 
 
 class Ledger:
@@ -61,6 +69,8 @@ class Ledger:
         self._reserved = 0
         # The largest number of a job that was written as a new one.
         self._newest = -1
+        # What was kept and can't be used, until it is written anew or removed.
+        self.quarantine = Quarantine()
         # How often something was given to a batch to write.
         self.changes = 0
 
@@ -76,8 +86,9 @@ class Ledger:
         """Write a new job that nothing became of yet, with the batch that gathers."""
         if not self.durable:
             return
-        if job.number <= self._newest or job.due:
-            self.save(job, QUEUED, b"")
+        if job.number <= self._newest or job.due or job.expires_at:
+            history = dump_history(History(expires_at=job.expires_at)) if job.expires_at else b""
+            self.save(job, QUEUED, history)
             return
         batch = self._gathering
         self.changes += 1
@@ -118,16 +129,19 @@ class Ledger:
 
     def _reserve(self, batch: Batch) -> None:
         self._reserved = self._handles.following + RESERVE
+        self.quarantine.release(*NUMBERS)
         batch.documents[NUMBERS] = b"%d" % self._reserved
 
     def keep(self, document: Document) -> None:
         """Write a document with the batch that gathers."""
+        self.quarantine.release(document.kind, document.key)
         if self.durable:
             self.changes += 1
             self._gathering.documents[document.kind, document.key] = document.value
 
     def drop(self, kind: str, key: str) -> None:
         """Remove a document with the batch that gathers."""
+        self.quarantine.release(kind, key)
         if self.durable:
             self.changes += 1
             self._gathering.documents[kind, key] = None

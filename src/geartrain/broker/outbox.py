@@ -10,7 +10,7 @@ from typing import Final
 
 from ..wire import packets as p
 from ..wire.codec import response, response_head
-from .results import COMPLETE, EXCEPTION
+from .results import COMPLETE, EXCEPTION, EXPIRED
 from .state import Peer
 
 LARGE: Final = 32 * 1024
@@ -78,7 +78,7 @@ class Outboxes:
         """Tell one client how a job ended; a client that asked for no exceptions gets WORK_FAIL for one."""
         if kind == COMPLETE:
             type = p.WORK_COMPLETE
-        elif kind == EXCEPTION and peer.wants_exceptions:
+        elif kind in (EXCEPTION, EXPIRED) and peer.wants_exceptions:
             type = p.WORK_EXCEPTION
         else:
             self.send(peer, response(p.WORK_FAIL, handle))

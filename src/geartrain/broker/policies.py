@@ -77,9 +77,20 @@ class Policies:
         return _key(name)
 
     def restore(self, document: Document) -> None:
-        """What a journal kept."""
+        """Take up what a journal kept.
+
+        Raises:
+            ValueError: it can't be understood; then nothing was changed.
+        """
         name = document.key.encode("utf-8", "surrogateescape")
-        self._set[name] = json.loads(document.value)
+        try:
+            settings = json.loads(document.value)
+        except (ValueError, RecursionError):
+            raise ValueError("it is not JSON") from None
+        if not isinstance(settings, dict):
+            raise ValueError("it is not a JSON object")
+        Policy().update(settings)
+        self._set[name] = settings
         self._make(name)
 
     def _make(self, name: bytes) -> None:

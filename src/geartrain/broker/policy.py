@@ -8,16 +8,19 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from ..units import parse_seconds
+
+_RATES: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MAX_TIMEOUTS: Final = 3
+"""Time-outs in a row of a job whose function says nothing else."""
 BACKOFFS: Final = ("none", "fixed", "linear", "exponential")
-LONGEST: Final = 1e9
-"""Seconds that a time in a policy may be at most: some thirty years."""
 
 
 class Policy:
     """The rules of one function. Zero means no limit throughout.
 
     Attributes:
+        max_timeouts: time-outs in a row after which a job without `max_attempts` is given up in the same way.
         max_attempts: how often a job may be tried; then a background job is dead and a foreground job fails.
         retry: which ends of a background job, besides the loss of its worker, are worth another attempt:
             any of `"fail"` and `"exception"`.
@@ -29,10 +32,14 @@ class Policy:
         concurrency: jobs that run at a time at most.
         rate: jobs that start in a second at most, on average; `burst` of them may start at once.
         keep_results: seconds that the outcome of a background job can be asked for.
+        max_age: seconds after which a job that does not run expires.
+        paused: no job starts; submissions are taken.
+        is_bounded: whether any of `paused`, `concurrency` and `rate` is set.
     """
 
     def __init__(self) -> None:
         self.max_attempts = 0
+        self.max_timeouts = MAX_TIMEOUTS
         self.retry: list[str] = []
         self.backoff = "none"
         self.first_delay = 0.0
@@ -42,6 +49,9 @@ class Policy:
         self.concurrency = 0
         self.rate = 0.0
         self.keep_results = 0.0
+        self.max_age = 0.0
+        self.paused = False
+        self.is_bounded = False
 
     @property
     def burst(self) -> float:
@@ -71,10 +81,12 @@ class Policy:
         """
         changes: dict[str, Any] = {}
         for key, value in settings.items():
-            if key in ("max_attempts", "max_queue", "concurrency"):
+            if key in ("max_attempts", "max_timeouts", "max_queue", "concurrency"):
                 changes[key] = _whole(key, value)
-            elif key in ("timeout", "keep_results"):
-                changes[key] = seconds(value)
+            elif key in ("timeout", "keep_results", "max_age"):
+                changes[key] = parse_seconds(value)
+            elif key == "paused":
+                changes[key] = _flag(key, value)
             elif key == "rate":
                 changes[key] = _rate(value)
             elif key == "retry":
@@ -89,42 +101,30 @@ class Policy:
                 raise ValueError(f"{key!r} is no setting of a function")
         for name, change in changes.items():
             setattr(self, name, change)
+        self.is_bounded = bool(self.paused or self.concurrency or self.rate)
 
     def settings(self) -> dict[str, Any]:
         """What `update` takes, for everything that is not at its default."""
         found: dict[str, Any] = {}
-        for key in ("max_attempts", "retry", "timeout", "max_queue", "concurrency", "keep_results"):
+        for key in (
+            "max_attempts",
+            "retry",
+            "timeout",
+            "max_queue",
+            "concurrency",
+            "keep_results",
+            "max_age",
+            "paused",
+        ):
             if value := getattr(self, key):
                 found[key] = value
+        if self.max_timeouts != MAX_TIMEOUTS:
+            found["max_timeouts"] = self.max_timeouts
         if self.rate:
             found["rate"] = f"{_plain(self.rate)}/s"
         if self.backoff != "none":
             found["backoff"] = f"{self.backoff} {_plain(self.first_delay)}s {_plain(self.max_delay)}s"
         return found
-
-
-def seconds(value: object) -> float:
-    """A length of time in seconds: a number, or a text such as `"500ms"`, `"30s"`, `"10m"`, `"1h"`, `"7d"`.
-
-    Raises:
-        ValueError: it is neither, or negative.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        unit = text.lstrip("0123456789.")
-        number = text[: len(text) - len(unit)]
-        scale = _UNITS.get(unit or "s")
-        try:
-            found = float(number) * scale if scale is not None else -1.0
-        except ValueError:
-            found = -1.0
-    else:
-        found = -1.0
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
-            found = float(value)  # not before: a whole number may be too large for one
-    if 0 <= found < LONGEST:
-        return found
-    raise ValueError(f"expected a time such as '30s' or '10m', got {value!r}")
 
 
 def _plain(number: float) -> str:
@@ -142,10 +142,19 @@ def _whole(key: str, value: object) -> int:
     return number
 
 
+def _flag(key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ValueError(f"{key}: expected true or false, got {value!r}")
+    return found
+
+
 def _rate(value: object) -> float:
     """`100/s`, `30/m`, or a number of jobs a second."""
     text, _, unit = str(value).partition("/")
-    scale = _UNITS.get(unit or "s")
+    scale = _RATES.get(unit or "s")
     try:
         rate = float(text)
     except ValueError:
@@ -160,5 +169,5 @@ def _backoff(value: object) -> tuple[str, float, float]:
     words = str(value).split()
     if not words or words[0] not in BACKOFFS or len(words) > 3 or (words[0] != "none" and len(words) == 1):
         raise ValueError(f"backoff: expected one such as 'exponential 1s 10m', got {value!r}")
-    first = seconds(words[1]) if len(words) > 1 else 0.0
-    return words[0], first, seconds(words[2]) if len(words) > 2 else 0.0
+    first = parse_seconds(words[1]) if len(words) > 1 else 0.0
+    return words[0], first, parse_seconds(words[2]) if len(words) > 2 else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..wire import packets as p
 from ..wire.codec import response
 from .jobs import Jobs
@@ -15,11 +17,13 @@ class Questions:
     def __init__(self, jobs: Jobs, outboxes: Outboxes) -> None:
         self._jobs = jobs
         self._outboxes = outboxes
+        self.permits: Callable[[Peer, bytes], bool] | None = None
+        """Whether a peer may know of a function's jobs; None without access rules."""
 
     def status(self, peer: Peer, type: int, body: bytes) -> None:
         """GET_STATUS: of the job with a handle."""
         job = self._jobs.by_handle.get(body)
-        if job is None:
+        if job is None or not self._is_for(peer, job):
             self._outboxes.send(peer, response(p.STATUS_RES, body + b"\x000\x000\x000\x000"))
         else:
             self._outboxes.send(peer, response(p.STATUS_RES, body + _status_of(job)))
@@ -30,14 +34,18 @@ class Questions:
         if body:
             # A unique is known per function and the question names none: the first that has it answers.
             for function in self._jobs.functions.values():
-                job = function.uniques.get(body)
-                if job is not None:
+                found = function.uniques.get(body)
+                if found is not None and self._is_for(peer, found):
+                    job = found
                     break
         if job is None:
             self._outboxes.send(peer, response(p.STATUS_RES_UNIQUE, body + b"\x000\x000\x000\x000\x000"))
         else:
             clients = b"\0%d" % len(job.clients)
             self._outboxes.send(peer, response(p.STATUS_RES_UNIQUE, body + _status_of(job) + clients))
+
+    def _is_for(self, peer: Peer, job: Job) -> bool:
+        return self.permits is None or self.permits(peer, job.function.name)
 
 
 def _status_of(job: Job) -> bytes:

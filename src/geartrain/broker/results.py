@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from heapq import heapify, heappop, heappush
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 COMPLETE: Final = "complete"
 FAIL: Final = "fail"
 EXCEPTION: Final = "exception"
+EXPIRED: Final = "expired"
 
 
 class Outcome(NamedTuple):
@@ -23,9 +25,9 @@ class Outcome(NamedTuple):
     handle: bytes
     function: bytes
     kind: str
-    """`complete`, `fail` or `exception`."""
+    """`complete`, `fail`, `exception` or `expired`."""
     data: bytes
-    """The result, or the exception's text."""
+    """The result, or the text of the exception or of the expiry."""
     numerator: int
     denominator: int
     attempts: int
@@ -62,23 +64,36 @@ class Outcome(NamedTuple):
         return json.dumps(fields).encode() + b"\n" + self.data
 
 
-def load_outcome(value: bytes) -> Outcome:
-    """The inverse of `Outcome.dump`."""
+def load_outcome(key: str, value: bytes) -> Outcome:
+    """Read what `Outcome.dump` wrote.
+
+    Args:
+        key: the document's key, the job's handle.
+        value: the document.
+
+    Raises:
+        ValueError: it was not.
+    """
     head, _, data = value.partition(b"\n")
-    fields = json.loads(head)
-    return Outcome(
-        fields["handle"].encode(),
-        fields["function"].encode("utf-8", "surrogateescape"),
-        fields["state"],
-        data,
-        fields["numerator"],
-        fields["denominator"],
-        fields["attempts"],
-        fields["queued_at"],
-        fields["started_at"],
-        fields["ended_at"],
-        fields["expires_at"],
-    )
+    try:
+        fields = json.loads(head)
+        outcome = Outcome(
+            fields["handle"].encode(),
+            fields["function"].encode("utf-8", "surrogateescape"),
+            fields["state"],
+            data,
+            *[int(fields[name]) for name in ("numerator", "denominator", "attempts")],
+            *[float(fields[name]) for name in ("queued_at", "started_at", "ended_at", "expires_at")],
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise ValueError("the outcome can't be read") from None
+    if outcome.handle != key.encode("utf-8", "surrogatepass"):
+        raise ValueError("it is the outcome of another job")
+    if outcome.kind not in (COMPLETE, FAIL, EXCEPTION, EXPIRED):
+        raise ValueError(f"a job does not end as {outcome.kind!r}")
+    if not all(math.isfinite(time) for time in outcome[-4:]):
+        raise ValueError("its times are no numbers")
+    return outcome
 
 
 class Results:

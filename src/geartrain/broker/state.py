@@ -74,8 +74,12 @@ class Job(Link):
     # How many attempts came to nothing; when and why, where a policy wants to know.
     attempts: int = 0
     history: list[tuple[float, str]] | None = None
-    # Seconds since the epoch: when it was last assigned.
+    # How many of the last attempts in a row were time-outs; the workers that may still end one of them.
+    timeouts: int = 0
+    late_workers: list[Peer] | None = None
+    # Seconds since the epoch: when it was last assigned, and when it expires unless it runs (0: never).
     started_at: float = 0.0
+    expires_at: float = 0.0
 
     def __init__(
         self,
@@ -123,8 +127,13 @@ class Function:
     def __init__(self, name: bytes, policy: Policy) -> None:
         self.name = name
         self.policy = policy
-        # Jobs that may start now under the policy's rate.
+        # Jobs that may start now under the policy's rate; jobs that started since the journal was told of
+        # them, and the time from which on it is told again.
         self.tokens = 0.0
+        self.spent = 0
+        self.told_from = 0.0
+        # Jobs that expired.
+        self.expired = 0
         self.queues: list[Chain] = [Chain(), Chain(), Chain()]
         # Jobs in the queues; jobs with a worker; all jobs, the delayed ones too.
         self.waiting = 0
@@ -158,7 +167,9 @@ class Function:
         """How many workers it could use now: its waiting jobs, as far as its policy lets them run."""
         demand = self.waiting
         policy = self.policy
-        if demand:
+        if demand and policy.is_bounded:
+            if policy.paused:
+                return 0
             if policy.concurrency:
                 demand = min(demand, policy.concurrency - self.running)
             if policy.rate:
@@ -269,6 +280,8 @@ class Peer:
         # As a client: how its last submission without a unique began, up to the workload, and its function.
         self.last_head = _NO_HEAD
         self.last_function: Function | None = None
+        # Seconds after which its next submission expires; 0: never.
+        self.expires = 0.0
         # The foreground jobs it waits for, by handle, and how many others it waits for by `geartrain.result`.
         self.waits_for: dict[bytes, Job] = {}
         self.waits_for_results = 0
@@ -279,6 +292,8 @@ class Peer:
         # functions with a job of it. None arrived since while the count is the same. Spares a worker with a
         # thousand abilities a look at each, beside thousands of functions with more urgent jobs.
         self.without: list[int] | None = None
+        # Jobs that timed out here and wait for another worker. This one may still end them.
+        self.timed_out: dict[bytes, Job] = {}
         self.sleeping = False
         # The type of a grab that waits for a job, and whether the last one got one. See `patience.py`.
         self.grab = 0

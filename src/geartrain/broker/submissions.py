@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..wire import packets as p
-from ..wire.codec import arguments, response_head
+from ..wire.codec import arguments, leading_int, response_head
 from .builtins import BUILTIN_PREFIX, Builtins
 from .handles import Handles
 from .jobs import Jobs
@@ -51,6 +51,8 @@ class Submissions:
             job = self._jobs.create(
                 function, unique, workload, priority, True, b"", job_size(workload, unique, b"")
             )
+            if function.policy.max_age:
+                self._jobs.set_expiry(job, 0.0)
             self._ledger.add(job)
             self._jobs.start(job)
         else:
@@ -120,6 +122,7 @@ class Submissions:
             raise Refused(b"ARGUMENT_TOO_LARGE", b"Unique value too large")
         if name.startswith(BUILTIN_PREFIX) and self._builtins.knows(name):
             # To the last moment: who asks how a job ended may be asking about one that a shutdown waits for.
+            peer.expires = 0.0
             refuse_unread(peer)
             handle = self._handles.handle(self._handles.next_number())
             self._builtins.run(peer, handle, name, workload, background)
@@ -155,8 +158,14 @@ class Submissions:
             self._limits.refuse_job(size, jobs.by_handle.count, jobs.bytes, function.total, function.bytes)
             job = jobs.create(function, unique, workload, priority, background, reducer, size)
             job.due = due
-        elif background:
-            job.background = True
+            if peer.expires or function.policy.max_age:
+                jobs.set_expiry(job, peer.expires)
+        else:
+            if job.expires_at:
+                jobs.prolong(job, peer.expires)
+            if background:
+                job.background = True
+        peer.expires = 0.0
         if background:
             if is_new:
                 self._ledger.add(job)
@@ -179,15 +188,3 @@ class Submissions:
                 self._outboxes.send(peer, job.handle)
         if is_new:
             jobs.start(job)
-
-
-def leading_int(text: bytes) -> int:
-    """The number that a text begins with, 0 if none does, as C's atoi reads it."""
-    text = text.strip()[:20]
-    end = 1 if text[:1] in (b"-", b"+") else 0
-    while end < len(text) and 48 <= text[end] <= 57:
-        end += 1
-    try:
-        return int(text[:end])
-    except ValueError:
-        return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from ..wire.text import status_name
 from .state import HIGH, LOW, NORMAL, PRIORITIES, Function
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def answer(broker: Broker, line: bytes) -> bytes:
     words = line.split()
     if not words:
         return b"ERR UNKNOWN_COMMAND Unknown+server+command\r\n"
+    if name := status_name(line):
+        return _status_of(broker, name)
     command = _COMMANDS.get(words[0].lower())
     if command is None:
         return _unknown(words)
@@ -53,11 +56,20 @@ def _shown(name: bytes) -> bytes:
 
 
 def _status(broker: Broker, words: list[bytes]) -> bytes:
-    rows = [
-        b"%b\t%d\t%d\t%d\n" % (_shown(function.name), function.total, function.running, function.workers)
-        for function in broker.functions.values()
-    ]
-    return b"".join(rows) + _END
+    return b"".join([_status_row(function) for function in broker.functions.values()]) + _END
+
+
+def _status_of(broker: Broker, name: bytes) -> bytes:
+    """The line of one function: for clients that wait, who would not read a list of thousands.
+
+    gearmand takes no notice of the name.
+    """
+    function = broker.functions.get(name)
+    return _END if function is None else _status_row(function) + _END
+
+
+def _status_row(function: Function) -> bytes:
+    return b"%b\t%d\t%d\t%d\n" % (_shown(function.name), function.total, function.running, function.workers)
 
 
 def _priority_status(broker: Broker, words: list[bytes]) -> bytes:

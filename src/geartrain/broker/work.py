@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..wire import packets as p
-from ..wire.codec import arguments, response, response_head
+from ..wire.codec import arguments, leading_int, response, response_head
+from ..wire.parser import Oversized
 from .dispatch import Dispatch
 from .handles import Handles
 from .jobs import Jobs
@@ -13,7 +14,6 @@ from .limits import Limits, Refused
 from .outbox import LARGE, Outboxes
 from .results import COMPLETE, EXCEPTION, FAIL
 from .state import Function, Peer
-from .submissions import leading_int
 
 SHORTEST_TIMEOUT: Final = 1.0
 """Seconds that a worker may give itself for a job at least, as in gearmand."""
@@ -88,6 +88,8 @@ class Work:
                 body = _with_last_argument(body)
             handle = body if type == p.WORK_FAIL else arguments(type, body)[0]
             job = peer.running.get(handle)
+            if job is None and peer.timed_out:
+                job = self._jobs.take_late(peer, handle)
         if job is None:
             raise Refused(
                 b"JOB_NOT_FOUND",
@@ -106,10 +108,22 @@ class Work:
             self._outboxes.pass_on(peer, clients, type, body)
         self._jobs.end(job, _ENDS[type], body)
 
+    def oversized(self, peer: Peer, packet: Oversized) -> None:
+        """A packet about a job was over the limit: the job fails, with a sentence that names both sizes."""
+        job = peer.running.get(packet.handle) or self._jobs.take_late(peer, packet.handle)
+        if job is None:
+            raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
+        if job.cancelled:
+            if packet.type in _ENDS:
+                self._jobs.end(job, FAIL, packet.handle)
+            return
+        self._jobs.fail(job, packet.sentence("the server's"))
+
     def event(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_DATA and WORK_WARNING: pass them to the clients."""
         body = _with_last_argument(body)
-        job = peer.running.get(arguments(type, body)[0])
+        handle = arguments(type, body)[0]
+        job = peer.running.get(handle) or self._jobs.waits_at(peer, handle)
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job does not exist on server")
         if job.clients:
@@ -118,7 +132,7 @@ class Work:
     def status(self, peer: Peer, type: int, body: bytes) -> None:
         """WORK_STATUS: remember it, and pass it to the clients."""
         handle, numerator, denominator = arguments(type, body)
-        job = peer.running.get(handle)
+        job = peer.running.get(handle) or self._jobs.waits_at(peer, handle)
         if job is None:
             raise Refused(b"JOB_NOT_FOUND", b"Job given in work result not found")
         job.numerator = leading_int(numerator)

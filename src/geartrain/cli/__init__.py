@@ -23,6 +23,7 @@ from . import (
     gearmand,
     journal,
     ping,
+    quarantine,
     result,
     schedule,
     serve,
@@ -49,7 +50,7 @@ app = typer.Typer(
 # An app that has a name becomes a command with commands of its own, the others' commands join the root.
 for family in (
     *(demo, serve, work, submit, result, status, workers, ping),
-    *(function, schedule, dead, journal, admin, doctor, gearmand),
+    *(function, schedule, dead, quarantine, journal, admin, doctor, gearmand),
 ):
     app.add_typer(family.app)
 
@@ -77,6 +78,10 @@ def geartrain(
 
 def main() -> None:
     """Run the command that `sys.argv` names, and exit with its code."""
+    if os.getpid() == 1:
+        from .init import become_init
+
+        become_init()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:  # started with it closed

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from ..errors import ServerError
+from .asking import ask
+from .exits import ExitCode, complain, fail
 from .help import examples
 from .output import JsonOption, WatchOption, printable, repeat, show_json, show_table
 from .servers import ServerOption, ask_each, end_with, servers_of
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 LEVELS: Final = "DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL, ALERT and FATAL"
 """What can be logged from, in gearmand's words."""
+
+ASK_FROM: Final = 100
+"""Jobs that are cancelled without a question."""
 
 app = typer.Typer(
     name="admin",
@@ -112,20 +118,107 @@ def uniques(server: ServerOption = None, as_json: JsonOption = False) -> None:
     end_with(servers, answers)
 
 
-@app.command()
+class JobState(StrEnum):
+    """Which jobs to cancel."""
+
+    QUEUED = "queued"
+    DELAYED = "delayed"
+    ALL = "all"
+
+
+@app.command(
+    epilog=examples(
+        "geartrain admin cancel H:myhost:1732459863000001 H:myhost:1732459863000002",
+        "geartrain admin cancel --function report",
+        "geartrain admin cancel --function report --state all --yes",
+        "geartrain admin cancel --unique 'user-17-*'",
+    )
+)
 def cancel(
-    handle: Annotated[str, typer.Argument(metavar="HANDLE", show_default=False)], server: ServerOption = None
+    handles: Annotated[
+        list[str] | None, typer.Argument(metavar="HANDLE", help="Their handles.", show_default=False)
+    ] = None,
+    function: Annotated[
+        str, typer.Option("--function", "-f", help="Jobs of this function.", show_default=False)
+    ] = "",
+    state: Annotated[
+        JobState, typer.Option(help="Jobs that are queued, delayed, or all, running ones included.")
+    ] = JobState.QUEUED,
+    unique: Annotated[
+        str,
+        typer.Option(
+            "--unique", "-u", metavar="PATTERN", help="Jobs with such a unique.", show_default=False
+        ),
+    ] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {ASK_FROM} jobs are cancelled.")
+    ] = False,
+    server: ServerOption = None,
 ) -> None:
-    """Cancel a job; its clients are told that it failed."""
+    """Cancel jobs; their clients are told that they failed.
+
+    A running job is over for all but its worker, which may go on. `--function` and `--unique` need
+    geartrain's server; a pattern has `*`, `?` and `[...]`.
+    """
     servers = servers_of(server)
+    if bool(handles) == bool(function or unique):
+        fail("name handles, or give --function or --unique", ExitCode.USAGE)
+    if handles:
+        _cancel_each(servers, handles)
+        return
+    wanted: dict[str, object] = {"state": state.value}
+    if function:
+        wanted["function"] = function
+    if unique:
+        wanted["unique"] = unique
+    answers = _cancel_slices(servers, {**wanted, "count": True})
+    count = sum(answers.values())
+    if count > ASK_FROM and not yes:
+        typer.confirm(f"Cancel {count:,} jobs?", abort=True)
+    if count:
+        answers = _cancel_slices(list(answers), wanted)
+    typer.echo(f"{sum(answers.values())} cancelled")
+    end_with(servers, answers)
 
-    def order(admin: Admin) -> None:
-        try:
-            admin.cancel(handle)
-        except ServerError as error:
-            raise _explained(error, f"no job has the handle {printable(handle)}") from None
 
-    end_with(servers, ask_each(servers, order))
+def _cancel_each(servers: list[str], handles: list[str]) -> None:
+    missing: list[str] = []
+
+    def order(admin: Admin) -> int:
+        count = 0
+        for handle in handles:
+            try:
+                admin.cancel(handle)
+                count += 1
+            except ServerError as error:
+                if len(handles) == 1:
+                    raise _explained(error, f"no job has the handle {printable(handle)}") from None
+                missing.append(handle)
+        return count
+
+    answers = ask_each(servers, order)
+    if len(handles) > 1:
+        typer.echo(f"{sum(answers.values())} cancelled")
+    for handle in missing:
+        complain(f"no job has the handle {printable(handle)}")
+    if missing:
+        raise typer.Exit(ExitCode.FAILED)
+    end_with(servers, answers)
+
+
+def _cancel_slices(servers: list[str], wanted: dict[str, object]) -> dict[str, int]:
+    """Have each server cancel or count jobs in slices, between which it serves the others."""
+    counts: dict[str, int] = {}
+    for server in servers:
+        after = -1
+        while True:
+            answers = ask([server], "cancel", {**wanted, "after": after})
+            answer = answers[server]
+            counts[server] = counts.get(server, 0) + answer["jobs"]
+            if answer["after"] is None:
+                break
+            after = answer["after"]
+    return counts
 
 
 @app.command("create-function")

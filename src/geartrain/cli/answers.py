@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..client.progress import Bar
-from ..errors import ConnectionLostError, JobException, NoServersError
+from ..errors import ConnectionLostError, JobException, NoServersError, WaitTimeoutError
 from .exits import ExitCode, code_of, complain
 from .output import on_terminal, printable, show_json
 
@@ -142,9 +142,10 @@ class Answers:
             if empty or (self._apart and not self._new_line):
                 self._write(answer, b"\n")
             if failure is not None and not (self.lost and isinstance(failure, NoServersError)):
-                kind = "exception: " if isinstance(failure, JobException) else ""
                 text = str(failure).removeprefix(f"{task.function}: ")
-                self._complain(f"{answer.name}: {kind}{_lines(text.encode())}")
+                if isinstance(failure, JobException):
+                    text = f"exception: {text}" if text else "an exception without a text"
+                self._complain(f"{answer.name}: {_lines(text.encode())}")
         if isinstance(failure, NoServersError | ConnectionLostError):
             self.lost = True
         sys.stdout.flush()
@@ -185,6 +186,8 @@ def _described(answer: Answer) -> dict[str, object]:
         shown |= _field("exception", task.failure.data)
     elif task.failure is not None:
         shown["failure"] = str(task.failure)
+    if isinstance(task.failure, WaitTimeoutError) and task.failure.workers is not None:
+        shown |= {"workers": task.failure.workers, "waiting": task.failure.waiting}
     return shown
 
 

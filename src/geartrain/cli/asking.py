@@ -71,7 +71,10 @@ def when(seconds: float | None) -> str:
         return ""
     from datetime import datetime
 
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
+    except (OverflowError, ValueError, OSError):  # in no calendar
+        return f"{seconds:.0f} s after 1970"
 
 
 def when_in_table(seconds: float | None) -> str:

@@ -155,6 +155,12 @@ def _look_at_report(report: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             f"{report['clogged']} peers do not read", FAIR, "kill -USR1 logs which, as unread bytes"
         )
+    if report.get("quarantine"):
+        yield Finding(
+            counted(report["quarantine"], "stored item can't be used", "stored items can't be used"),
+            BAD,
+            "geartrain quarantine list says which and why; replace or drop each",
+        )
     if report["dead"]:
         yield Finding(
             counted(report["dead"], "dead job", "dead jobs"), FAIR, "geartrain dead list shows them"

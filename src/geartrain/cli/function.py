@@ -20,6 +20,8 @@ app = typer.Typer(
         "geartrain function list",
         "geartrain function set report --max-attempts 5 --backoff 'exponential 1s 10m' --timeout 30s",
         "geartrain function set thumbnail --max-queue 10000 --concurrency 20 --rate 100/s",
+        "geartrain function pause report",
+        "geartrain function resume report",
         "geartrain function reset report",
     ),
 )
@@ -53,7 +55,7 @@ def _show(servers: list[str], as_json: bool) -> bool:
                     row["server"],
                     row["function"],
                     *(row[name] for name in numbers),
-                    in_words(row["settings"]),
+                    in_words(row["settings"], row.get("error", "")),
                 ][first:]
                 for row in rows
             ],
@@ -71,6 +73,14 @@ def set_(
     max_attempts: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="Attempts of a job; then it is dead. 0: any number."),
+    ] = None,
+    max_timeouts: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Time-outs in a row of a job without --max-attempts; then it is given up.",
+        ),
     ] = None,
     retry: Annotated[
         str | None,
@@ -97,6 +107,10 @@ def set_(
     keep_results: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long a background job's outcome is kept: 1h.")
     ] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time after which a new job expires that no worker took: 1h."),
+    ] = None,
     server: ServerOption = None,
 ) -> None:
     """Change how a function's jobs are treated, those that are there too.
@@ -106,6 +120,7 @@ def set_(
     """
     wanted: dict[str, Any] = {
         "max_attempts": max_attempts,
+        "max_timeouts": max_timeouts,
         "retry": retry,
         "backoff": backoff,
         "timeout": timeout,
@@ -113,6 +128,7 @@ def set_(
         "concurrency": concurrency,
         "rate": rate,
         "keep_results": keep_results,
+        "max_age": max_age,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if not wanted:
@@ -129,6 +145,23 @@ def set_(
     _report(changed(servers_of(server), "function.set", {"function": function, **wanted}))
 
 
+@app.command(epilog=examples("geartrain function pause report"))
+def pause(function: NameArgument, server: ServerOption = None) -> None:
+    """Hand out no more jobs of a function. Jobs are taken as before, and those that run go on.
+
+    It outlives the server.
+    """
+    changed(servers_of(server), "function.set", {"function": function, "paused": True})
+    typer.echo(f"{printable(function)}: paused")
+
+
+@app.command(epilog=examples("geartrain function resume report"))
+def resume(function: NameArgument, server: ServerOption = None) -> None:
+    """Hand out jobs of a function again."""
+    changed(servers_of(server), "function.set", {"function": function, "paused": False})
+    typer.echo(f"{printable(function)}: goes on")
+
+
 @app.command(epilog=examples("geartrain function reset report"))
 def reset(function: NameArgument, server: ServerOption = None) -> None:
     """Take back what was set, so that the configuration says again how a function is treated."""
@@ -140,12 +173,17 @@ def _report(answers: dict[str, Any]) -> None:
         typer.echo(f"{printable(answer['function'])}: {in_words(answer['settings']) or 'no settings'}")
 
 
-def in_words(settings: dict[str, Any]) -> str:
-    """Settings on one line, as `set` takes them."""
-    return ", ".join(f"{name.replace('_', '-')} {_in_words(value)}" for name, value in settings.items())
+def in_words(settings: dict[str, Any], error: str = "") -> str:
+    """Settings on one line, as `set` takes them, and why stored ones can't be used."""
+    words = [f"{name.replace('_', '-')} {_in_words(value)}" for name, value in settings.items()]
+    if error:
+        words.append(f"the stored settings can't be used: {printable(error)}")
+    return ", ".join(words)
 
 
 def _in_words(value: object) -> str:
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}s" if isinstance(value, float) else str(value)

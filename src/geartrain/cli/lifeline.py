@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ..lifeline import hold_lifeline
+from ..parent_watch import exit_with_parent
 
-__all__ = ["LifelineOption", "hold_lifeline"]
+__all__ = ["LifelineOption", "exit_with_parent"]
 
 LifelineOption = Annotated[
     bool, typer.Option("--until-eof", hidden=True, help="Stop when standard input ends, as after SIGTERM.")

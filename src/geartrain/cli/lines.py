@@ -14,7 +14,7 @@ CHUNK: Final = 256 * 1024
 
 
 class Lines:
-    """Reads lines, without their ends, from a descriptor."""
+    """Reads lines from a descriptor, without their LF or CRLF."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
@@ -42,7 +42,7 @@ class Lines:
             if not select.select([self._descriptor], [], [], 0)[0]:
                 return None
             self._read()
-        line = bytes(self._buffer[self._begin : end])
+        line = bytes(self._buffer[self._begin : end]).removesuffix(b"\r")
         self._begin = self._searched = min(end + 1, len(self._buffer))
         self.count += 1
         return line

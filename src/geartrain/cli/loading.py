@@ -11,6 +11,7 @@ from types import ModuleType
 import typer
 
 from ..worker import Worker
+from ..worker.worker import RunRefusedError, refuse_to_run
 from .exits import ExitCode, complain, fail
 
 DEFAULT_NAME = "worker"
@@ -46,7 +47,13 @@ def _import(name: str) -> ModuleType:
     if not name.startswith("geartrain."):
         sys.path.insert(0, os.getcwd())
     try:
-        module = importlib.import_module(name)
+        with refuse_to_run(f"the module {name} runs its worker when it is imported"):
+            module = importlib.import_module(name)
+    except RunRefusedError as error:
+        fail(
+            f"{error}: `geartrain work` runs it; put the call under `if __name__ == '__main__':`",
+            ExitCode.USAGE,
+        )
     except Exception as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{name}.".startswith(f"{missing}."):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import Processor
 
+    from ..worker import Job, Worker
+
 
 class LogFormat(StrEnum):
     """How log lines look."""
@@ -131,3 +133,24 @@ def _handler(file: str) -> logging.Handler:
                 complain(f"log.file: {file}: {error.strerror}; what is logged is lost until it has room")
 
     return FileHandler(file, encoding="utf-8")
+
+
+def log_jobs(worker: Worker) -> None:
+    """Log the beginning and the duration of each job at level debug."""
+    import time
+
+    import structlog
+
+    log = structlog.get_logger("geartrain.worker")
+    began: dict[Job, float] = {}
+
+    @worker.before_job
+    def begins(job: Job) -> None:
+        began[job] = time.monotonic()
+        log.debug("job begins", unique=job.unique, bytes=len(job.workload))
+
+    @worker.after_job
+    def ended(job: Job) -> None:
+        # A hook before ours may have refused the job.
+        now = time.monotonic()
+        log.debug("job ended", seconds=round(now - began.pop(job, now), 6))

@@ -10,10 +10,20 @@ from typing import Annotated, Final
 
 import typer
 
+from ..errors import GeartrainError
+from .exits import ExitCode, code_of, complain
+from .times import read_interval
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Show it as JSON.")]
 WatchOption = Annotated[
     float | None,
-    typer.Option("--watch", "-w", metavar="SECONDS", min=0.1, help="Show it again and again, until Ctrl-C."),
+    typer.Option(
+        "--watch",
+        "-w",
+        metavar="TIME",
+        parser=read_interval,
+        help="Show it again and again, until Ctrl-C: 2s, or 2.",
+    ),
 ]
 
 _ENDS: Final = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -98,11 +108,23 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: 
 
 
 def repeat(seconds: float | None, show: Callable[[], bool]) -> None:
-    """Show something once, or every so many seconds until it is over: `show` returns whether it goes on."""
+    """Show something once, or at an interval until `show` returns false.
+
+    With an interval a server that is away ends nothing: the command says that it waits, and goes on.
+    """
     while True:
         if seconds is not None and on_terminal():
             typer.echo(_CLEAR, nl=False)
-        if not show() or seconds is None:
-            return
+        try:
+            if not show() or seconds is None:
+                return
+        except typer.Exit as end:
+            if seconds is None or end.exit_code not in (ExitCode.NO_SERVER, ExitCode.TIMEOUT):
+                raise
+            complain(f"waiting for the job server; the next try is in {seconds:g} s")
+        except GeartrainError as error:
+            if seconds is None or code_of(error) not in (ExitCode.NO_SERVER, ExitCode.TIMEOUT):
+                raise
+            complain(f"{error}; waiting for the job server, the next try is in {seconds:g} s")
         sys.stdout.flush()
         time.sleep(seconds)

@@ -51,6 +51,9 @@ def run(settings: Settings, on_listening: Callable[[], None] | None = None) -> N
         fail(f"log.file: {options.log.file}: {error.strerror}")
     log = structlog.get_logger("geartrain.server")
 
+    if settings.ignored:
+        log.info("variables of a Kubernetes Service are ignored", names=settings.ignored)
+
     def ready(server: Server) -> None:
         log.info(
             "the job server listens",

@@ -142,7 +142,8 @@ def list_(server: ServerOption = None, as_json: JsonOption = False) -> None:
     """Show every schedule.
 
     In a pipe each is a line of NAME, STATE, CRON, ZONE, FUNCTION, and when it ran last and runs next, with
-    tabs between them; with several servers the server's address comes first.
+    tabs between them; with several servers the server's address comes first. A schedule that can't be used is
+    `unusable`: `geartrain quarantine list` says why.
     """
     servers = servers_of(server)
     answers = ask(servers, "schedule.list", {})
@@ -155,8 +156,8 @@ def list_(server: ServerOption = None, as_json: JsonOption = False) -> None:
             ["Server", "Name", "State", "Cron", "Zone", "Function", "Last", "Next"][first:],
             [
                 [
-                    *(row["server"], row["name"], row["state"], row["cron"], row.get("tz", "")),
-                    *(row["function"], when_in_table(row["last"]) if row["handle"] else ""),
+                    *(row["server"], row["name"], row["state"], str(row["cron"]), str(row.get("tz", ""))),
+                    *(str(row["function"]), when_in_table(row["last"]) if row["handle"] else ""),
                     when_in_table(row["next"]),
                 ][first:]
                 for row in rows

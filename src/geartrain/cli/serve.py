@@ -9,7 +9,7 @@ import typer
 from ..wire.packets import DEFAULT_PORT
 from .exits import ExitCode, fail
 from .help import examples
-from .lifeline import LifelineOption, hold_lifeline
+from .lifeline import LifelineOption, exit_with_parent
 from .logs import LogFormat, LogLevel
 
 app = typer.Typer()
@@ -145,5 +145,5 @@ def serve(
         typer.echo(found.print(), nl=False)
         return
     if until_eof:
-        hold_lifeline()
+        exit_with_parent()
     run(found)

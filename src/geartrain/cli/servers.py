@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from ..environment import DEFAULT_SERVER, SERVERS, default_servers
 from ..errors import GeartrainError
 from ..wire.address import parse_address
-from ..wire.packets import DEFAULT_PORT
 from .exits import ExitCode, code_of, complain, fail
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-VARIABLE: Final = "GEARMAN_SERVERS"
-"""The environment's list of servers, with commas; libgearman's tools read it too."""
-DEFAULT_SERVER: Final = f"127.0.0.1:{DEFAULT_PORT}"
 
 ServerOption = Annotated[
     list[str] | None,
@@ -29,20 +25,20 @@ ServerOption = Annotated[
         "-s",
         metavar="ADDRESS",
         help="A job server: HOST, HOST:PORT, [::1]:PORT, unix:PATH or tls:HOST:PORT. Several are taken.",
-        show_default=f"${VARIABLE}, or {DEFAULT_SERVER}",
+        show_default=f"${SERVERS}, or {DEFAULT_SERVER}",
     ),
 ]
 
 
 def servers_of(given: list[str] | None) -> list[str]:
     """The job servers to talk to, in order, each an address that can be read."""
-    servers = given or [text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip()]
+    servers = given or default_servers()
     for server in servers:
         try:
             parse_address(server)
         except ValueError as error:
             fail(str(error), ExitCode.USAGE)
-    return servers or [DEFAULT_SERVER]
+    return servers
 
 
 def ask_each(servers: list[str], question: Callable[[Admin], T]) -> dict[str, T]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -16,15 +14,12 @@ from .exits import ExitCode, fail
 from .help import examples
 from .output import JsonOption
 from .servers import ServerOption, servers_of
-from .times import read_seconds
+from .times import read_moment, read_seconds
 
 app = typer.Typer()
 
 LOOK_EVERY: Final = 0.05
 """Seconds after which new lines are looked for while jobs run."""
-
-_SOON: Final = re.compile(r"\+(\d+(?:\.\d+)?)([smhd]?)")
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Priority(StrEnum):
@@ -103,6 +98,15 @@ def submit(
             "--timeout", "-t", parser=read_seconds, metavar="TIME", help="For each job: 30s, or 30."
         ),
     ] = None,
+    expires: Annotated[
+        float | None,
+        typer.Option(
+            parser=read_seconds,
+            metavar="TIME",
+            help="The job expires after that time if no worker has taken it; on geartrain's server alone.",
+            show_default=False,
+        ),
+    ] = None,
     at_once: Annotated[
         int, typer.Option(metavar="N", min=1, help="With --lines: jobs that wait for their answers together.")
     ] = 1000,
@@ -125,7 +129,7 @@ def submit(
     if lines and data not in (None, "-"):
         fail("--lines takes the jobs from standard input, and DATA is given", ExitCode.USAGE)
     functions = [function, *(also or ())]
-    when = _time(at) if at else None
+    when = read_moment("--at", at) if at else None
 
     from ..client import Client, Task, TaskSet
     from ..client.progress import Bar
@@ -143,6 +147,7 @@ def submit(
                 at=when,
                 retry_count=retry,
                 timeout=timeout,
+                expires=expires,
             )
             answers.expect(task, line)
             tasks.add(task)
@@ -189,14 +194,3 @@ def _workload(data: str | None) -> bytes:
     if len(workload) > MAX_PACKET:
         fail(f"standard input is longer than a workload can be ({MAX_PACKET} bytes)", ExitCode.USAGE)
     return workload
-
-
-def _time(text: str) -> datetime:
-    """The moment that `--at` names."""
-    if match := _SOON.fullmatch(text):
-        number, unit = match.groups()
-        return datetime.now() + timedelta(seconds=float(number) * _UNITS[unit])
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"--at {text!r}: write a time as 2026-12-24T18:00 or +10m", ExitCode.USAGE)

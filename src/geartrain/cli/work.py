@@ -10,11 +10,10 @@ import typer
 from .arguments import arguments_of, this_program
 from .exits import ExitCode, fail
 from .help import examples
-from .lifeline import LifelineOption, hold_lifeline
-from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs
+from .lifeline import LifelineOption, exit_with_parent
+from .logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, configure_logs, log_jobs
 from .servers import ServerOption, servers_of
-from .sizes import parse_size
-from .times import read_seconds
+from .times import read_seconds, read_seconds_or_none, read_size
 
 if TYPE_CHECKING:
     from ..worker import Worker
@@ -57,7 +56,9 @@ def work(
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="TIME", parser=read_seconds, help="With --shell: what a job may take (CAN_DO_TIMEOUT)."
+            metavar="TIME",
+            parser=read_seconds,
+            help="With --shell: time limit of a job; then its command is stopped.",
         ),
     ] = None,
     prefix: Annotated[
@@ -101,7 +102,9 @@ def work(
     grace: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0, help="How long the jobs in hand may take to finish; then it stops."
+            metavar="TIME",
+            parser=read_seconds_or_none,
+            help="How long the jobs in hand may take to finish; then it stops.",
         ),
     ] = 30.0,
     max_jobs: Annotated[
@@ -112,7 +115,7 @@ def work(
         int | None,
         typer.Option(
             metavar="SIZE",
-            parser=parse_size,
+            parser=read_size,
             help="End a process that holds more memory after a job, such as 512M.",
         ),
     ] = None,
@@ -143,13 +146,13 @@ def work(
     if target and (prefix or client_id):
         fail("--prefix and --client-id are for --shell; a module's worker has its own", ExitCode.USAGE)
     if until_eof:
-        hold_lifeline()
+        exit_with_parent()
     if processes or reload:
         configure_logs(log_format, log_level)
         arguments = arguments_of(context, without={"processes", "reload", "until_eof"})
         _supervise(arguments, processes or 1, grace, reload)
     from ..worker import Worker
-    from ..worker.logs import add_job, log_jobs
+    from ..worker.logs import add_job
     from ..worker.pool.process import ProcessOptions
 
     configure_logs(log_format, log_level, processors=[add_job])
@@ -177,7 +180,8 @@ def _register(worker: Worker, definition: str, lines: bool, strip: bool, timeout
     function, equals, command = definition.partition("=")
     if not (function and equals and command.strip()):
         fail(f"{definition!r}: --shell wants FUNCTION=COMMAND", ExitCode.USAGE)
-    worker.register(function, ShellFunction(command, lines=lines, strip=strip), timeout=timeout)
+    shell = ShellFunction(command, lines=lines, strip=strip, limit=timeout)
+    worker.register(function, shell, timeout=shell.server_timeout)
 
 
 def _supervise(arguments: list[str], processes: int, grace: float, reload: bool) -> NoReturn:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
+import threading
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
+from ..environment import default_servers
 from ..errors import ConnectionLostError, MalformedPacketError, NoServersError, ServerError, WaitTimeoutError
-from ..sockets import connect, tune
+from ..sockets import connect, has_hung_up, tune
 from ..tls import context_of, reached_with
+from ..units import require_seconds
 from ..wire import packets as p
 from ..wire.address import Address, parse_address
 from ..wire.codec import arguments, request
@@ -37,7 +41,6 @@ from ..wire.text import (
 )
 from .channel import reason_of
 from .methods import Awaited, Blocking, call, plain_methods
-from .numbers import require_seconds
 
 READ_SIZE: Final = 64 * 1024
 LONGEST_TIMEOUT: Final = 24 * 86400.0
@@ -214,17 +217,19 @@ class Admin(Commands, Blocking):
                 print(function.function, function.queued)
 
     Args:
-        server: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`; the port is 4730 unless given.
+        server: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`; the default port is 4730. Without
+            it the first of `GEARMAN_SERVERS`, or the server on this machine.
         timeout: seconds that connecting, and then each answer, may take.
         tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
         token: what to send to servers whose access rules ask for one; `GEARTRAIN_TOKEN` unless given.
 
-    It connects with the first command, and again with the next one after the connection broke.
+    It connects with the first command, and again with the next one after the connection broke. Commands of
+    several threads take turns, and after a fork the child connects anew.
     """
 
     def __init__(
         self,
-        server: str = "127.0.0.1:4730",
+        server: str | None = None,
         *,
         timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
@@ -232,9 +237,12 @@ class Admin(Commands, Blocking):
     ) -> None:
         require_seconds(timeout)
         self._shell = self
-        self._address = reached_with(parse_address(server), tls, token)
+        self._address = reached_with(parse_address(server or default_servers()[0]), tls, token)
         self._timeout = timeout
         self._socket: socket.socket | None = None
+        # The process whose socket it is.
+        self._process = 0
+        self._turn = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -252,19 +260,29 @@ class Admin(Commands, Blocking):
 
     def run_steps(self, dialogue: Dialogue[T]) -> T:
         """Have a dialogue with the server and return what it returns."""
-        try:
-            command = next(dialogue)
-            while True:
-                command = dialogue.send(self._ask(command))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        with self._own_turn():
+            try:
+                command = next(dialogue)
+                while True:
+                    command = dialogue.send(self._ask(command))
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+
+    def _own_turn(self) -> threading.RLock:
+        if self._process != os.getpid():
+            # A fork: the socket and whoever has the lock are the parent's.
+            self._process, self._turn = os.getpid(), threading.RLock()
+            self.close()
+        return self._turn
 
     def _ask(self, command: Command) -> list[bytes]:
         conversation = Conversation(command)
         # A connection on which something is still to come is of no use to the next command.
         reusable = False
         try:
+            if self._socket is not None and has_hung_up(self._socket.fileno()):
+                self.close()
             if self._socket is None:
                 self._socket = self._connect()
                 self._socket.sendall(_greeting(self._address))
@@ -301,7 +319,7 @@ class AsyncAdmin(Commands, Awaited):
 
     def __init__(
         self,
-        server: str = "127.0.0.1:4730",
+        server: str | None = None,
         *,
         timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
@@ -309,9 +327,11 @@ class AsyncAdmin(Commands, Awaited):
     ) -> None:
         require_seconds(timeout)
         self._shell = self
-        self._address = reached_with(parse_address(server), tls, token)
+        self._address = reached_with(parse_address(server or default_servers()[0]), tls, token)
         self._timeout = timeout
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        # The loop to which these belong.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -327,12 +347,19 @@ class AsyncAdmin(Commands, Awaited):
         if self._streams is not None:
             _, writer = self._streams
             self._streams = None
+            if self._loop is not asyncio.get_running_loop():
+                return  # nothing of it works without its loop
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def run_steps(self, dialogue: Dialogue[T]) -> T:
         """Have a dialogue with the server and return what it returns."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # As after a second `asyncio.run`.
+            await self.close()
+            self._loop, self._turn = loop, asyncio.Lock()
         async with self._turn:
             try:
                 command = next(dialogue)
@@ -348,6 +375,8 @@ class AsyncAdmin(Commands, Awaited):
         reusable = False
         try:
             async with asyncio.timeout(self._timeout):
+                if self._streams is not None and _has_ended(self._streams[1]):
+                    await self.close()
                 if self._streams is None:
                     self._streams = await self._connect()
                     self._streams[1].write(_greeting(self._address))
@@ -374,6 +403,10 @@ class AsyncAdmin(Commands, Awaited):
             return await _open(self._address)
         except OSError as error:
             raise NoServersError({str(self._address): reason_of(error)}) from None
+
+
+def _has_ended(writer: asyncio.StreamWriter) -> bool:
+    return writer.is_closing() or has_hung_up(writer.get_extra_info("socket").fileno())
 
 
 async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

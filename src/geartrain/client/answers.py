@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
-from ..errors import GeartrainError, JobException, JobFailed, ProtocolError, ServerError
+from ..errors import GeartrainError, JobException, JobFailed, PacketTooLargeError, ProtocolError, ServerError
 from ..wire import packets as p
+from ..wire.codec import leading_int
+from ..wire.parser import Oversized, read_oversized
+from .inquiry import Inquiry
 from .life import Life
-from .link import Link, Question, Shared
-from .numbers import number
+from .link import Hint, Link, Question, Shared
 from .record import TaskRecord
 from .states import CREATED, RUNNING, SUCCEEDED
 
@@ -19,7 +21,7 @@ SHUTDOWN: Final = "SHUTDOWN"
 _ANSWERS: Final = frozenset({p.STATUS_RES, p.STATUS_RES_UNIQUE, p.OPTION_RES, p.ECHO_RES})
 
 
-class Answers(Life, ABC):
+class Answers(Life):
     """The part of the engine that reads.
 
     JOB_CREATED, ERROR and the answers to questions come in the order in which they were asked for; all else
@@ -64,9 +66,23 @@ class Answers(Life, ABC):
                 self._refused(link, body, now)
             elif type in _ANSWERS:
                 self._answered(link, type, body)
+            elif type == p.OVERSIZED:
+                self._oversized(link, read_oversized(body), now)
+            elif type == p.TEXT:
+                self._told(link, body, now)
             # Whatever else there is, a client has no use for.
 
     def _next_awaited(self, link: Link, type: int) -> TaskRecord | Question:
+        if link.awaited and link.awaited[0]._answer == type:
+            return link.awaited[0]
+        while link.awaited and isinstance(link.awaited[0], Inquiry | Hint):
+            # This server knows no text, or no options.
+            skipped = link.awaited.popleft()
+            skipped.done = True
+            if isinstance(skipped, Hint):
+                link.takes_hints = False
+            elif link.inquiries is not None:
+                link.inquiries.unanswered()
         if not link.awaited or link.awaited[0]._answer != type:
             raise ProtocolError(f"{p.name_of(type)} came, and nothing it could answer was sent")
         return link.awaited[0]
@@ -83,6 +99,9 @@ class Answers(Life, ABC):
                 job.tasks.append(task)
             else:
                 link.jobs[handle] = Shared([job, task])
+        if task.done and not task.background:
+            task._handle = handle
+            self._withdraw(task)
         if not task.done:
             task._handle = handle
             task.created_at = now + self._wall_offset
@@ -116,6 +135,13 @@ class Answers(Life, ABC):
             self._retry_or_fail(task, error, now)
         del link.jobs[handle]
 
+    def _oversized(self, link: Link, packet: Oversized, now: float) -> None:
+        """Fail the tasks of a job whose result, exception, data or warning is over this side's limit."""
+        job = link.jobs.pop(packet.handle, None)
+        if job is not None:
+            for task in job.tasks if isinstance(job, Shared) else [job]:
+                self._fail(task, PacketTooLargeError(packet.size, packet.limit), now)
+
     def _retry_or_fail(self, task: TaskRecord, error: GeartrainError, now: float) -> None:
         if task.retries >= task.retry_count:
             self._fail(task, error, now)
@@ -140,7 +166,7 @@ class Answers(Life, ABC):
             task.started_at = now + self._wall_offset
         if type == p.WORK_STATUS:
             numerator, _, denominator = data.partition(b"\0")
-            task.numerator, task.denominator = number(numerator), number(denominator)
+            task.numerator, task.denominator = leading_int(numerator), leading_int(denominator)
             self._call(task, "on_status", task.numerator, task.denominator)
         elif type == p.WORK_DATA:
             if task._chunks is not None:
@@ -159,18 +185,47 @@ class Answers(Life, ABC):
             link.reason = str(error)
             return
         item = link.awaited[0]
+        if isinstance(item, Hint):
+            link.takes_hints = False
+        if error.code == SHUTDOWN:
+            link.reason = str(error)
         if not item.done and not (
             error.code == SHUTDOWN and isinstance(item, TaskRecord) and self._place_elsewhere(link, item, now)
         ):
             self._fail(item, error, now)
         link.awaited.popleft()
 
+    def _told(self, link: Link, line: bytes, now: float) -> None:
+        inquiry = link.awaited[0] if link.awaited else None
+        if isinstance(inquiry, Inquiry) and inquiry.take(line):
+            inquiry.done = True
+            if link.inquiries is not None:
+                link.inquiries.answered(inquiry, now)
+            link.awaited.popleft()
+
     def _answered(self, link: Link, type: int, body: bytes) -> None:
         question = self._next_awaited(link, type)
         assert isinstance(question, Question)
+        if type == p.OPTION_RES:
+            link.options_unanswered = 0
+        if isinstance(question, Hint) and question.task is not None:
+            _take_out(link, question.task)
         if not question.done:
             question.result = body
             question.done = True
             if question._waiters is not None:
                 self._wake(question)
         link.awaited.popleft()
+
+
+def _take_out(link: Link, task: TaskRecord) -> None:
+    """Forget a task that its server has withdrawn; others may share its job."""
+    job = link.jobs.get(task._handle)
+    if isinstance(job, Shared):
+        if task in job.tasks:
+            job.tasks.remove(task)
+        if job.tasks:
+            job.rewind()
+            return
+    if job is task or isinstance(job, Shared):
+        del link.jobs[task._handle]

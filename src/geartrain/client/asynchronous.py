@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import weakref
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
-from ..sockets import tune
+from ..sockets import give_up, has_hung_up, tune
 from ..tls import context_of
 from .calls import Calls
 from .channel import reason_of
@@ -21,6 +23,7 @@ from .task import Task
 
 T = TypeVar("T")
 
+CLOSED: Final = "the server closed the connection"
 WRITE_AHEAD: Final = 256 * 1024
 """Bytes that may wait for a server's socket before no more are made ready for it."""
 
@@ -42,7 +45,9 @@ class Channel(asyncio.Protocol):
             self.transport.abort()
             return
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD)
-        tune(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        self._descriptor: int = connection.fileno()
+        tune(connection)
         self._client._engine.connected(self.link, self._client._now())
         self._client._settle()
 
@@ -51,6 +56,27 @@ class Channel(asyncio.Protocol):
         if self.link.channel is self:
             self._client._engine.received(self.link, data, self._client._now())
             self._client._settle()
+
+    def eof_received(self) -> None:
+        """The server has ended the connection. What it has not been sent is for another."""
+        if self.link.channel is self and self.transport is not None:
+            if self.transport.get_extra_info("sslcontext") is None:
+                self.link.unsent = self.transport.get_write_buffer_size()
+            self.transport.abort()
+            self._client._lost(self, CLOSED)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing can be sent any more; the loop is about to tell."""
+        assert self.transport is not None
+        return self.transport.is_closing() or has_hung_up(self._descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        assert self.transport is not None
+        self.transport.write(data)
+        if self.transport.is_closing() and self.transport.get_extra_info("sslcontext") is None:
+            self.link.unsent = len(data)
 
     def pause_writing(self) -> None:
         """The server takes no more for now."""
@@ -64,7 +90,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        reason = "the server closed the connection" if error is None else reason_of(error)
+        reason = CLOSED if error is None else reason_of(error)
         self._client._gone(self, reason)
 
 
@@ -75,7 +101,8 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         async with AsyncClient("127.0.0.1:4730") as client:
             print(await client.run("reverse", b"hello"))
 
-    It belongs to the event loop in which it is first used, and to another one only when that was closed. What
+    It belongs to the event loop in which it is first used, and to another one only when that was closed. A
+    forked process begins with connections of its own, and what was not finished ends there. What
     happens in one turn of the loop is written at once, so thousands of calls may run side by side over one
     connection. A call that is cancelled is forgotten, and the others go on; the job itself can't be taken
     back.
@@ -86,9 +113,11 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
         The job servers drop foreground jobs that are still queued and that nobody else waits for.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop.is_closed():
+            self._move_to(loop)
         self._engine.close(self._now())
         self._settle()
-        loop = asyncio.get_running_loop()
         while self._channels and self._loop is loop:
             # Several may close at once.
             if self._closed is None or self._closed.done():
@@ -143,6 +172,19 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
             self._prepare()
         self._loop = loop
 
+    def _forked(self) -> None:
+        """In a forked process: the event loop and the connections are the parent's."""
+        if self._loop is None:
+            return
+        transports = [channel.transport for channel in self._channels if channel.transport is not None]
+        sockets = [transport.get_extra_info("socket") for transport in transports]
+        give_up(socket.fileno() for socket in sockets if socket is not None)
+        self._engine.forget("the process was forked", self._now())
+        self._engine.news.clear()
+        # A transport that is dropped would close its descriptor, whose number may be another file's by then.
+        _of_parents.extend(transports)
+        self._prepare()
+
     async def _changed(self, step: Wait) -> None:
         loop = asyncio.get_running_loop()
         watched = step.watched
@@ -194,11 +236,13 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
         while engine.wanted:
             self._open(engine.wanted.pop(0))
         now = self._now()
+        # Where the loop has not run for a while, what is over comes before anything is written.
+        is_late = self._timer is not None and self._timer_at <= now
         for link in engine.links:
-            if link.queue and link.state == UP:
+            if not is_late and link.queue and link.state == UP:
                 channel = link.channel
-                while not channel.paused and (data := engine.outgoing(link, now)):
-                    channel.transport.write(data)
+                while not channel.paused and not channel.is_ending and (data := engine.outgoing(link, now)):
+                    channel.write(data)
         self._wake_waiters()
         self._set_timer(now)
 
@@ -249,6 +293,9 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     def _gone(self, channel: Channel, reason: str) -> None:
         """A connection has ended or could not be opened."""
         self._forget(channel)
+        self._lost(channel, reason)
+
+    def _lost(self, channel: Channel, reason: str) -> None:
         link = channel.link
         if link.channel is channel:
             link.channel = None
@@ -270,6 +317,7 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
     # What the calls that do not wait need
 
     def _prepare(self) -> None:
+        _clients.add(self)
         self._loop = None
         self._channels = set()
         self._closed = None
@@ -288,6 +336,18 @@ class AsyncClient(Calls["AsyncJobFuture[bytes]"], AsyncFunctions, Awaited):
 
     def _look(self) -> None:
         """Nothing: what has come is taken in by the loop."""
+
+
+_clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
+_of_parents: list[asyncio.Transport] = []
+
+
+def _after_fork() -> None:
+    for client in list(_clients):
+        client._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
+from ..environment import default_servers
 from ..errors import ClosedError, ConnectionLostError, GeartrainError, NoServersError, WaitTimeoutError
 from ..tls import reached_with
+from ..units import require_seconds
 from ..wire.address import parse_address
 from .engine import Engine
+from .inquiry import ASK_BEFORE
 from .link import Link, Question
-from .numbers import require_seconds
 from .record import TaskRecord
 from .states import NEW, WAITING, TaskState
 from .steps import Steps, Wait
@@ -29,7 +31,8 @@ class BaseClient(ABC, Generic[F]):
 
     Args:
         servers: where the job servers are: one or more of `"host"`, `"host:port"`, `"[::1]:4730"` or
-            `"unix:/path"`. The port is 4730 unless it is given.
+            `"unix:/path"`. The default port is 4730. Without them those in `GEARMAN_SERVERS` (separated by
+            commas), or the server on this machine.
         route: what several servers are for. With `"failover"` the client works with one, the first that can
             be reached, and moves to another when that fails. With `"unique"` it works with all of them: a
             task with a unique goes to the live server that its function and unique hash to, so that tasks
@@ -59,7 +62,7 @@ class BaseClient(ABC, Generic[F]):
 
     def __init__(
         self,
-        servers: str | Iterable[str] = "127.0.0.1:4730",
+        servers: str | Iterable[str] | None = None,
         *,
         route: Literal["failover", "unique"] = "failover",
         prefix: str = "",
@@ -71,6 +74,8 @@ class BaseClient(ABC, Generic[F]):
         probe_interval: float = 15.0,
         probe_timeout: float = 15.0,
     ) -> None:
+        if servers is None:
+            servers = default_servers()
         names = [servers] if isinstance(servers, str) else list(servers)
         addresses = list(dict.fromkeys(reached_with(parse_address(name), tls, token) for name in names))
         if not addresses:
@@ -132,7 +137,7 @@ class BaseClient(ABC, Generic[F]):
         try:
             while task.state is WAITING:
                 if self._passed(deadline):
-                    raise WaitTimeoutError(f"{task.function}: not sent in time")
+                    raise self._engine.timed_out(f"{task.function}: not sent in time", task, self._now())
                 yield Wait(task, deadline, sending=True)
         except BaseException:
             self._engine.abandon(task, self._now())
@@ -153,8 +158,10 @@ class BaseClient(ABC, Generic[F]):
         answer: bytes | None = None
         reasons: dict[str, str] = {}
         for link in router.in_order(self._now()):
-            if answer is not None and (is_enough(answer) or router.avoids(link, self._now())):
+            if answer is not None and is_enough(answer):
                 break
+            if answer is not None and router.skips(link, self._now()):
+                continue
             question = Question(*ask)
             self._engine.ask(link, question, self._now())
             while not question.done:
@@ -172,8 +179,24 @@ class BaseClient(ABC, Generic[F]):
     def _wait(self, watched: Task | Question, deadline: float | None, what: str) -> Steps[None]:
         """Wait for a change; WaitTimeoutError after the deadline."""
         if self._passed(deadline):
+            if isinstance(watched, Task):
+                raise self._engine.timed_out(f"{what} in time", watched, self._now())
             raise WaitTimeoutError(f"{what} in time")
+        if isinstance(watched, Task):
+            deadline = self._before(deadline, [watched])
         yield Wait(watched, deadline)
+
+    def _before(self, deadline: float | None, tasks: Iterable[TaskRecord]) -> float | None:
+        """When to look next: a moment before a deadline the servers are asked why these tasks are late."""
+        if deadline is None:
+            return None
+        now = self._now()
+        if now < deadline - ASK_BEFORE:
+            return deadline - ASK_BEFORE
+        if now < deadline:
+            for task in tasks:
+                self._engine.inquire(task, now)
+        return deadline
 
     def _submit_all(self, new: deque[Task]) -> None:
         """Submit tasks. Each is taken out once it was submitted: nothing is forgotten if that raises."""
@@ -211,6 +234,9 @@ class BaseClient(ABC, Generic[F]):
 
     def _cancel(self, task: Task) -> bool:
         """Abandon a task; whether it had not ended."""
+        if not task._handle and not task.done:
+            # Its handle may have come, by which the job is withdrawn.
+            self._look()
         with self._guard():
             if task.done:
                 return False

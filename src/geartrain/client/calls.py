@@ -7,10 +7,9 @@ from typing import Final, TypeVar
 
 from ..errors import ConnectionLostError, GeartrainError, JobException, NoServersError, UnknownJobError
 from ..wire import packets as p
-from ..wire.codec import arguments, bytes_of
+from ..wire.codec import arguments, bytes_of, leading_int
 from .base import BaseClient
 from .methods import call
-from .numbers import number
 from .record import TaskRecord, Workload
 from .steps import Steps
 from .task import JobStatus, Priority, Task
@@ -37,6 +36,7 @@ class Calls(BaseClient[F]):
         priority: Priority | str = Priority.NORMAL,
         retry_count: int = 0,
         timeout: float | None = None,
+        expires: float | None = None,
     ) -> Steps[bytes]:
         """Have a job done and return its result.
 
@@ -48,18 +48,21 @@ class Calls(BaseClient[F]):
             priority: `"high"`, `"normal"` or `"low"`.
             retry_count: how many more times the job is submitted if it fails or ends with an exception.
             timeout: seconds that all of it may take; None leaves it to the client's `timeout`.
+            expires: seconds after which the job expires on the server if no worker has taken it; only
+                geartrain's server knows this, on others the job runs however late. None for never.
 
         Raises:
             JobFailed: the job failed; JobException: it ended with an exception, whose text this carries.
             ServerError: the server refused the job; `.code` holds its reason, such as `QUEUE_ERROR`.
             NoServersError: no server could be reached.
-            WaitTimeoutError: `timeout` seconds have passed. The job may go on; nobody waits for it.
+            WaitTimeoutError: `timeout` seconds have passed. A job that does not run yet is withdrawn, if the
+                server is geartrain's; one that runs goes on.
 
         Data that the worker sends before its result is not kept; `submit` gives a future that has it.
         """
         limit = self._timeout if timeout is None else timeout
         # No more than its record, since nobody but the engine sees it.
-        task = TaskRecord(function, workload, unique, priority, False, None, retry_count, limit)
+        task = TaskRecord(function, workload, unique, priority, False, None, retry_count, limit, expires)
         return (yield from self._finish(task))
 
     @call
@@ -72,6 +75,7 @@ class Calls(BaseClient[F]):
         priority: Priority | str = Priority.NORMAL,
         retry_count: int = 0,
         timeout: float | None = None,
+        expires: float | None = None,
         progress: bool = False,
     ) -> Steps[F]:
         """Send one foreground job and return a future for its result, without waiting for an answer.
@@ -93,8 +97,9 @@ class Calls(BaseClient[F]):
         client is closed, unfinished futures end with ClosedError.
         """
         task = Task(
-            function, workload, unique=unique, priority=priority, retry_count=retry_count, timeout=timeout
-        )
+            function, workload, unique=unique, priority=priority, retry_count=retry_count, timeout=timeout,
+            expires=expires,
+        )  # fmt: skip
         yield from self._send(task)
         return self._future(task, progress)
 
@@ -109,6 +114,7 @@ class Calls(BaseClient[F]):
         at: datetime | float | None = None,
         retry_count: int = 0,
         timeout: float | None = None,
+        expires: float | None = None,
     ) -> Steps[str]:
         """Queue a job that nobody waits for; returns its handle once the server has acknowledged it.
 
@@ -134,6 +140,7 @@ class Calls(BaseClient[F]):
         task = Task(
             function, workload, unique=unique, priority=priority, background=True, at=at,
             retry_count=retry_count, timeout=self._timeout if timeout is None else timeout,
+            expires=expires,
         )  # fmt: skip
         yield from self._finish(task)
         return task.handle
@@ -160,8 +167,8 @@ class Calls(BaseClient[F]):
         reasons: dict[str, str] = {}
         router = self._engine.router
         for link in router.in_order(self._now()):
-            if error is not None and router.avoids(link, self._now()):
-                break
+            if error is not None and router.skips(link, self._now()):
+                continue
             left = None if deadline is None else max(deadline - self._now(), 0.0)
             task = Task(RESULT_FUNCTION, handle, timeout=left)
             try:
@@ -234,5 +241,5 @@ class Calls(BaseClient[F]):
 def _status(type: int, body: bytes) -> JobStatus:
     """Read the body of STATUS_RES or STATUS_RES_UNIQUE."""
     _, *numbers = arguments(type, body)
-    known, running, numerator, denominator, *clients = map(number, numbers)
+    known, running, numerator, denominator, *clients = map(leading_int, numbers)
     return JobStatus(bool(known), bool(running), numerator, denominator, *clients)

@@ -246,8 +246,8 @@ def perform(
     deadline = client._deadline(timeout)
     bar = Bar(transient=False) if progress else None
     try:
-        if not (yield from tasks._ended(deadline, bar)):
-            raise WaitTimeoutError("not done in time; what was submitted may go on")
+        if not (yield from tasks._ended(deadline, bar, asks_why=True)):
+            raise _timed_out(client, [task for task in tasks.tasks if not task.done])
     finally:
         for task in tasks.tasks:
             if not task.done:
@@ -258,3 +258,13 @@ def perform(
     if error is not None:
         raise error
     return cast(R, value)
+
+
+def _timed_out(client: BaseClient[Any], late: list[Task]) -> WaitTimeoutError:
+    """The error for tasks that are not done: it tells of a function without a worker, if there is one."""
+    message = "not done in time; what was submitted may go on"
+    functions = {task.function: task for task in late}
+    errors = [client._engine.timed_out(message, task, client._now()) for task in functions.values()]
+    telling = [error for error in errors if error.workers is not None]
+    without = [error for error in telling if not error.workers]
+    return next(iter(without or telling or errors), WaitTimeoutError(message))

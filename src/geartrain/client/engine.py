@@ -22,13 +22,15 @@ from ..errors import (
     JobLostError,
     NoServersError,
     ProtocolError,
+    WaitTimeoutError,
 )
 from ..wire import packets as p
 from ..wire.address import Address
 from ..wire.codec import request
 from ..wire.parser import Parser
 from .answers import Answers
-from .link import CONNECTING, DOWN, UP, Link, Question, Shared
+from .inquiry import Inquiries
+from .link import CONNECTING, DOWN, UP, Hint, Link, Question, Shared
 from .record import TaskRecord, packet_of
 from .routing import Router
 from .states import FAILED, NEW, SUBMITTED, WAITING, TaskState
@@ -37,11 +39,14 @@ CHUNK: Final = 128 * 1024
 """Bytes that are made ready for one write, more only if a single workload is larger. What a server has not
 taken yet beyond that waits as tasks, not as bytes."""
 OPTION_ATTEMPTS: Final = 2
-"""Connections in a row that may end before an option is answered; then the server can't bear it. Once may be
-a server that was killed at that moment."""
+"""Connections that may end over an option before options are given up for that server. The first may be one
+to a server that was killed at that moment, or to a proxy without a server. On the second the server has just
+answered an ECHO."""
 MAX_LOSSES: Final = 10
 """Connections that a foreground task may lose before it is given up: it may be what ends them."""
 PROBE: Final = b"geartrain probe"
+SHORTEST_EXPIRY: Final = 0.001
+"""Seconds; to the server 0 is never."""
 
 
 class Engine(Answers):
@@ -85,6 +90,8 @@ class Engine(Answers):
         self._probe_interval = probe_interval
         self._probe_timeout = probe_timeout
         self._attempts = 0
+        self.withdraws = False
+        """Whether a withdrawal waits to be written, for which no call may wait."""
 
     @property
     def is_owed(self) -> bool:
@@ -119,12 +126,47 @@ class Engine(Answers):
         """
         if self.closed:
             raise ClosedError
+        question._since = self._attempts
         self._enqueue(link, question, now)
+
+    def inquire(self, task: TaskRecord, now: float) -> None:
+        """Ask a task's server why it takes so long, for `timed_out`."""
+        link = task._link
+        if link is None or link.state != UP or task._pinned is not None or task.done:
+            return
+        if link.inquiries is None:
+            link.inquiries = Inquiries()
+        inquiry = link.inquiries.new(self._name_of(task), now)
+        if inquiry is not None:
+            self._enqueue(link, inquiry, now)
+
+    def timed_out(self, message: str, task: TaskRecord, now: float) -> WaitTimeoutError:
+        """The error for those who waited for a task in vain, with what its server has told."""
+        link = task._link
+        if task.state is WAITING and link is not None and link.state == CONNECTING:
+            message += f": there is no connection to {link.name} yet"
+        inquiries = None if link is None or link.state != UP else link.inquiries
+        found = None if inquiries is None else inquiries.find(self._name_of(task), now)
+        if found is None:
+            return WaitTimeoutError(message, function=task.function)
+        return WaitTimeoutError(message, function=task.function, workers=found.workers, waiting=found.waiting)
+
+    def _name_of(self, task: TaskRecord) -> bytes:
+        return self._prefix + task.function.encode("utf-8", "surrogateescape")
 
     def abandon(self, task: TaskRecord, now: float) -> None:
         """Nobody waits for that task any more."""
         if not task.done:
             self._end(task, TaskState.CANCELLED, None, now)
+
+    def _withdraw(self, task: TaskRecord) -> None:
+        link = task._link
+        if link is None or link.state != UP or not link.takes_hints or task._pinned is not None:
+            return
+        job = link.jobs.get(task._handle)
+        if job is task or (isinstance(job, Shared) and task in job.tasks):
+            link.queue.append(Hint(b"withdraw=" + task._handle, task))
+            self.withdraws = True
 
     def close(self, now: float) -> None:
         """End everything; what was not finished fails with `ClosedError`."""
@@ -161,9 +203,14 @@ class Engine(Answers):
         link.probed_at = None
         link.welcomed = False
         link.is_leaving = False
+        link.unsent = 0
+        link.inquiries = None
+        link.takes_hints = True
         if link.options_unanswered < OPTION_ATTEMPTS:
             for option in reversed(self.options):
                 link.queue.appendleft(Question(p.OPTION_REQ, option, p.OPTION_RES))
+            if link.options_unanswered:
+                link.queue.appendleft(Question(p.ECHO_REQ, PROBE, p.ECHO_RES))
         if link.address.token:
             link.queue.appendleft(Question(p.OPTION_REQ, b"token=" + link.address.token, p.OPTION_RES))
 
@@ -175,7 +222,6 @@ class Engine(Answers):
         if not link.awaited and not link.jobs:
             link.heard_at = now
         awaited = link.awaited
-        prefix = self._prefix
         parts: list[bytes] = []
         size = 0
         while queue and size < CHUNK:
@@ -183,12 +229,14 @@ class Engine(Answers):
             if item.done:
                 queue.popleft()
                 continue
+            packet = self._packet_of(item)
             if isinstance(item, TaskRecord):
-                # Pinned tasks are for the server's own functions, which have no prefix.
-                packet = packet_of(item, b"" if item._pinned else prefix)
                 item.state = SUBMITTED
-            else:
-                packet = request(item.type, item.body)
+                if item.expires is not None and link.takes_hints:
+                    hint = Hint(b"expires=%.3f" % max(item.expires, SHORTEST_EXPIRY))
+                    awaited.append(hint)
+                    parts.append(self._packet_of(hint))
+                    size += len(parts[-1])
             if item._is_observed:
                 self._wake(item)
             awaited.append(item)
@@ -209,8 +257,6 @@ class Engine(Answers):
         if not link.welcomed:
             link.welcomed = True
             self.router.works(link)
-            if link.options_unanswered < OPTION_ATTEMPTS:
-                link.options_unanswered = 0
         try:
             try:
                 packets = link.parser.feed(data)
@@ -218,9 +264,11 @@ class Engine(Answers):
                 self._act(link, error.packets, now)
                 raise
             self._act(link, packets, now)
+            if link.is_leaving and link.queue and not (link.awaited or link.jobs):
+                self._drop(link, link.reason, now)
         except ProtocolError as error:
             self.router.fails(link, now)
-            # A result over the limit comes again each time that its job is done, so do it but once more.
+            # A server that sends such bytes for a job may do so each time that the job is done.
             self._drop(link, str(error), now, losses=MAX_LOSSES // 2)
 
     def lost(self, link: Link, reason: str, now: float, losses: int = 1, *, blamed: bool = True) -> None:
@@ -232,20 +280,21 @@ class Engine(Answers):
         """
         if link.state == DOWN:
             return
+        link.is_slow_to_fail = False
+        first = link.awaited[0] if link.awaited else None
+        if blamed and link.state == UP and _is_option(first):
+            # A server that is alive and yet ends the connection can't bear the option.
+            link.options_unanswered = OPTION_ATTEMPTS if link.welcomed and link.options_unanswered else 1
         if blamed and (link.state == CONNECTING or not link.welcomed):
-            # A server that takes a connection and ends it without a word is no better than none, unless it
-            # is an option that it can't bear.
-            first = link.awaited[0] if link.awaited else None
-            if link.state == UP and isinstance(first, Question) and first.type == p.OPTION_REQ:
-                link.options_unanswered += 1
-            elif link.state == CONNECTING:
+            # A server that takes a connection and ends it without a word is no better than none.
+            if link.state == CONNECTING:
                 link.options_unanswered = 0  # it was going down
             link.failed = link.attempt
             self.router.fails(link, now)
         # What the server said last explains more than that the connection ended.
         link.reason = f"{link.reason} ({reason})" if link.state == UP and link.reason else reason
         link.state = DOWN
-        items, unsent = _owed(link), set(link.queue)
+        items, unsent = _owed(link), {*link.queue, *self._cut_off(link)}
         _clear(link)
         try:
             for item in items:
@@ -268,12 +317,14 @@ class Engine(Answers):
                 continue
             if link.state == CONNECTING:
                 self._drop(link, f"no connection within {self._connect_timeout:g} s", now)
+                link.is_slow_to_fail = True
             elif link.probed_at is None:
                 link.probed_at = now
                 link.queue.appendleft(Question(p.ECHO_REQ, PROBE, p.ECHO_RES))
             else:
                 self.router.fails(link, now)
                 self._drop(link, f"no sign of life for {now - link.heard_at:.0f} s", now)
+                link.is_slow_to_fail = True
 
     @property
     def next_time(self) -> float | None:
@@ -300,9 +351,18 @@ class Engine(Answers):
 
     def _place_elsewhere(self, link: Link, task: TaskRecord, now: float) -> bool:
         link.is_leaving = True
-        if task._pinned is not None or self.router.choose(task, task._since, now) in (None, link):
+        other = None if task._pinned is not None else self.router.choose(task, task._since, now)
+        if other is None:
             return False
-        self._place(task, now)
+        if other is not link:
+            self._place(task, now)
+            return True
+        # A new connection may reach the server that takes its place. Jobs that run keep this one.
+        if link.jobs or task._losses:
+            return False
+        task._losses += 1
+        task.state = WAITING
+        self._enqueue(link, task, now)
         return True
 
     def _enqueue(self, link: Link, item: TaskRecord | Question, now: float) -> None:
@@ -318,7 +378,7 @@ class Engine(Answers):
         """What a lost link owed: find another place for it, or fail it. `losses` is 0 if it was not sent."""
         lost = ConnectionLostError(link.name, link.reason)
         if isinstance(item, Question) or item._pinned is not None:
-            self._fail(item, lost, now)
+            self._ask_again(link, item, losses, lost, now)
             return
         item._handle = b""
         item.numerator = item.denominator = 0
@@ -334,6 +394,42 @@ class Engine(Answers):
                 return
         self._place(item, now)
 
+    def _ask_again(
+        self, link: Link, item: TaskRecord | Question, losses: int, lost: ConnectionLostError, now: float
+    ) -> None:
+        """Put a question to the same server once more, on a new connection, or fail it.
+
+        A question changes nothing at the server, so it may be asked twice.
+        """
+        if losses and item._since >= 0:
+            item._losses += 1
+            item._since = self._attempts
+        if item._losses > 1 or link.failed > item._since:
+            self._fail(item, lost, now)
+            return
+        if isinstance(item, TaskRecord):
+            item.state = WAITING
+            item._handle = b""
+        self._enqueue(link, item, now)
+
+    def _cut_off(self, link: Link) -> list[TaskRecord | Question]:
+        """The last of what was made ready, which did not reach the socket to the last byte."""
+        items: list[TaskRecord | Question] = []
+        left = link.unsent
+        for item in reversed(link.awaited):
+            if left <= 0:
+                break
+            items.append(item)
+            left -= len(self._packet_of(item))
+        link.unsent = 0
+        return items
+
+    def _packet_of(self, item: TaskRecord | Question) -> bytes:
+        if isinstance(item, TaskRecord):
+            # Pinned tasks are for the server's own functions, which have no prefix.
+            return packet_of(item, b"" if item._pinned else self._prefix)
+        return request(item.type, item.body) if item.type else item.body
+
     def _drop(self, link: Link, reason: str, now: float, losses: int = 1) -> None:
         self.unwanted.append(link)
         self.lost(link, reason, now, losses)
@@ -347,6 +443,10 @@ class Engine(Answers):
                 return link.probed_at + self._probe_timeout
             return link.heard_at + self._probe_interval
         return None
+
+
+def _is_option(item: TaskRecord | Question | None) -> bool:
+    return isinstance(item, Question) and item.type == p.OPTION_REQ and not isinstance(item, Hint)
 
 
 def _owed(link: Link) -> list[TaskRecord | Question]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Executor as BaseExecutor
@@ -12,6 +14,7 @@ from concurrent.futures import wait as wait_for
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
+from ..errors import ConnectionLostError
 from .blocking import Client
 from .functions import known
 from .group import Group
@@ -87,7 +90,7 @@ class Executor(BaseExecutor):
         servers, options: as for `Client`.
     """
 
-    def __init__(self, servers: str | Iterable[str] = "127.0.0.1:4730", **options: Any) -> None:
+    def __init__(self, servers: str | Iterable[str] | None = None, **options: Any) -> None:
         self.client = Client(servers, **options)
         """The client that submits."""
         self._lock = threading.RLock()
@@ -96,6 +99,7 @@ class Executor(BaseExecutor):
         self._futures: dict[Task, tuple[ExecutorFuture[Any], Callable[[bytes], Any]]] = {}
         self._thread: threading.Thread | None = None
         self._shut = False
+        _executors.add(self)
 
     @overload
     def function(self, function: str) -> ExecutorFunction[[Workload], bytes]: ...
@@ -196,7 +200,8 @@ class Executor(BaseExecutor):
     def _start_reading(self) -> None:
         # Not before something was sent: only then can a thread that waits for the sockets be woken.
         with self._lock:
-            if self._thread is None:
+            # A fork leaves the thread with the parent.
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._read, name="geartrain executor", daemon=True)
                 self._thread.start()
 
@@ -239,3 +244,27 @@ class Executor(BaseExecutor):
         if done or self.client._engine.closed:
             self.client.close()
         return self.client._engine.closed
+
+    def _forked(self) -> None:
+        """In a forked process: no thread reads any more, and what was not finished has ended."""
+        self._lock = threading.RLock()
+        self._thread = None
+        self._group = Group()
+        self._group.ended = deque()
+        futures, self._futures = self._futures, {}
+        for future, _ in futures.values():
+            # Callbacks are the parent's, which gets the result.
+            vars(future)["_done_callbacks"].clear()
+            future.set_exception(ConnectionLostError(",".join(self.client.servers), "the process was forked"))
+
+
+_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for executor in list(_executors):
+        executor._forked()
+
+
+# Behind that of its client, which runs before it.
+os.register_at_fork(after_in_child=_after_fork)

@@ -160,6 +160,7 @@ class BaseFuture(Generic[X, R]):
             while not task.done and not client._passed(deadline):
                 bar.draw(task.function, task.numerator, task.denominator)
                 redraw = client._now() + REDRAW_AFTER
+                client._before(deadline, [task])
                 yield Wait(task, redraw if deadline is None else min(deadline, redraw))
         finally:
             total = task.denominator or 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..errors import GeartrainError, WaitTimeoutError
+from .inquiry import ASK_BEFORE
 from .link import Question
 from .record import TaskRecord
 from .states import FAILED, SUCCEEDED, TaskState
@@ -19,7 +21,7 @@ Call: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
 """A function of the user's, and what it is called with."""
 
 
-class Life:
+class Life(ABC):
     """The part of the engine that tells callers what has become of their tasks.
 
     Args:
@@ -35,6 +37,18 @@ class Life:
         self._timers: list[tuple[float, int, TaskRecord]] = []
         self._live_timers = 0
         self._timer_number = 0
+
+    @abstractmethod
+    def inquire(self, task: TaskRecord, now: float) -> None:
+        """Ask a task's server why it takes so long, for `timed_out`."""
+
+    @abstractmethod
+    def timed_out(self, message: str, task: TaskRecord, now: float) -> WaitTimeoutError:
+        """The error for those who waited for a task in vain, with what the server has told."""
+
+    @abstractmethod
+    def _withdraw(self, task: TaskRecord) -> None:
+        """Tell a foreground task's server that nobody waits for it any more, if the server may know it."""
 
     # How tasks end
 
@@ -76,6 +90,8 @@ class Life:
             self._forget_timer(task)
         if task._waiters is not None:
             self._wake(task)
+        if (state is TaskState.TIMED_OUT or state is TaskState.CANCELLED) and not task.background:
+            self._withdraw(task)
 
     def _call(self, task: TaskRecord, name: str, *args: object) -> None:
         """A callback is due, if the task has it: whoever waits for its set calls it."""
@@ -99,7 +115,10 @@ class Life:
         task._deadline = deadline
         self._timer_number += 1
         self._live_timers += 1
-        heapq.heappush(self._timers, (deadline, self._timer_number, task))
+        assert task.timeout is not None
+        # First when the server is asked why, and then again.
+        first = deadline if task.background else deadline - min(ASK_BEFORE, task.timeout / 2)
+        heapq.heappush(self._timers, (first, self._timer_number, task))
 
     def _expire(self, now: float) -> None:
         """End the tasks whose time is over."""
@@ -107,8 +126,12 @@ class Life:
             task = self._timers[0][2]
             if task.done:
                 heapq.heappop(self._timers)
+            elif task._deadline is not None and task._deadline > now:
+                heapq.heapreplace(self._timers, (task._deadline, self._timers[0][1], task))
+                self.inquire(task, now)
             else:
-                error = WaitTimeoutError(f"{task.function}: no result within {task.timeout:g} s")
+                what = "not acknowledged" if task.background else "no result"
+                error = self.timed_out(f"{task.function}: {what} within {task.timeout:g} s", task, now)
                 self._end(task, TaskState.TIMED_OUT, error, now)
 
     def _next_limit(self) -> float | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from ..units import MAX_EPOCH
 from ..wire import packets as p
 from ..wire.codec import bytes_of, request_head
 from ..wire.parser import MAX_PACKET
@@ -40,6 +41,19 @@ def _require_text(*texts: str) -> None:
             raise ValueError(f"{text!r}: half of a surrogate pair can't be sent") from None
 
 
+def _epoch_of(at: Any) -> int:
+    """Return a point in time in whole seconds since the epoch, rounded up; 0 for one before."""
+    if not isinstance(at, int | float | datetime):
+        raise TypeError(f"at: {at!r} is neither a datetime nor a number of seconds since 1970")
+    try:
+        moment = at.timestamp() if isinstance(at, datetime) else at
+    except (OverflowError, ValueError, OSError):
+        moment = -1.0 if isinstance(at, datetime) and at.year < 1970 else MAX_EPOCH + 1.0
+    if not moment <= MAX_EPOCH:
+        raise ValueError(f"at: {at!r} is after the year 9999, or no number")
+    return max(0, math.ceil(moment))
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TaskRecord(Owed):
     """All that a `Task` holds, which says what each of it means. The engine is compiled and so is this."""
@@ -59,6 +73,7 @@ class TaskRecord(Owed):
         "background",
         "created_at",
         "denominator",
+        "expires",
         "finished_at",
         "function",
         "numerator",
@@ -84,6 +99,7 @@ class TaskRecord(Owed):
         at: Any,
         retry_count: Any,
         timeout: Any,
+        expires: Any = None,
     ) -> None:
         # Any: what is wrong is named here, in the same words whether this is compiled or not.
         super().__init__(p.JOB_CREATED)
@@ -111,7 +127,7 @@ class TaskRecord(Owed):
         if at is not None:
             if not background or priority != "normal":
                 raise ValueError("at: only a background task of normal priority can be put off")
-            self.at = max(0, math.ceil(at.timestamp() if isinstance(at, datetime) else at))
+            self.at = _epoch_of(at)
             self._type = p.SUBMIT_JOB_EPOCH
         # A time limit of NaN, which is not below 0 either, would put the others out of order.
         if not isinstance(retry_count, int):
@@ -122,6 +138,11 @@ class TaskRecord(Owed):
             raise ValueError(f"retry_count and timeout are at least 0, not {retry_count!r} and {timeout!r}")
         self.retry_count: int = retry_count
         self.timeout: float | None = timeout
+        if not (expires is None or isinstance(expires, int | float)):
+            raise TypeError(f"{expires!r}: expires is a number of seconds, or None")
+        if expires is not None and not 0 < expires < math.inf:
+            raise ValueError(f"expires is above 0 and finite, not {expires!r}")
+        self.expires: float | None = expires
 
         self.state = NEW
         self.result: bytes | None = None

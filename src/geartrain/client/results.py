@@ -125,7 +125,9 @@ class BaseResults(Generic[X, R]):
             return
         if not self._exhausted and len(waiting) < self._window:
             deadline = self._client._now()
-        elif self._bar is not None or self._on_progress is not None:
+        else:
+            deadline = self._client._before(deadline, [next(iter(waiting))])
+        if self._bar is not None or self._on_progress is not None:
             redraw = self._client._now() + REDRAW_AFTER
             deadline = redraw if deadline is None else min(deadline, redraw)
         yield Wait(watched, deadline)
@@ -133,7 +135,10 @@ class BaseResults(Generic[X, R]):
     def _check(self, deadline: float | None) -> None:
         """Raise when it is too late for a result; another try goes on waiting for it."""
         if self._client._passed(deadline):
-            raise WaitTimeoutError(f"{self._name}: no result within {self._client._timeout:g} s")
+            message = f"{self._name}: no result within {self._client._timeout:g} s"
+            if not self._waiting:
+                raise WaitTimeoutError(message)
+            raise self._client._engine.timed_out(message, next(iter(self._waiting)), self._client._now())
 
     def _give(self, task: Task) -> R:
         self._given += 1

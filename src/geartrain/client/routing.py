@@ -44,6 +44,13 @@ class Router:
         """Whether others are preferred to this link."""
         return link.is_leaving if link.state == UP else link.avoid_until > now
 
+    def skips(self, link: Link, now: float) -> bool:
+        """Whether a question that others have answered is not for this link: it would take long in vain.
+
+        A server that refused the last connection is asked: it may be back, and know more than the others.
+        """
+        return link.state != UP and link.is_slow_to_fail and link.avoid_until > now
+
     def in_order(self, now: float) -> list[Link]:
         """All links in the order in which to ask them: those in use, the others, those that are avoided."""
         return sorted(

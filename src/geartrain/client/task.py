@@ -49,7 +49,11 @@ class Task(TaskRecord):
             to whole ones); for background tasks of normal priority. SUBMIT_JOB_EPOCH.
         retry_count: how many more times a task is submitted that failed or ended with an exception.
         timeout: seconds that the task may take from being given to a client. Then it ends as `TIMED_OUT`,
-            whatever its `retry_count`; the job server and the worker are not told. None for no limit.
+            whatever its `retry_count`. A foreground job that does not run is withdrawn then: geartrain's
+            server forgets it unless others wait for it; others queue it as long as the client is connected. A
+            worker that runs it is not told. None for no limit.
+        expires: seconds after which the job expires on the server if no worker has taken it; only geartrain's
+            server knows this, on others the job runs however late. None for never.
         on_created ... on_complete: what is called then; see the methods of the same names.
 
     Raises:
@@ -84,6 +88,7 @@ class Task(TaskRecord):
         at: datetime | float | None = None,
         retry_count: int = 0,
         timeout: float | None = None,
+        expires: float | None = None,
         on_created: Callable[[Task], object] | None = None,
         on_data: Callable[[Task, bytes], object] | None = None,
         on_status: Callable[[Task, int, int], object] | None = None,
@@ -93,7 +98,9 @@ class Task(TaskRecord):
         on_retry: Callable[[Task, int], object] | None = None,
         on_complete: Callable[[Task, bytes], object] | None = None,
     ) -> None:
-        TaskRecord.__init__(self, function, workload, unique, priority, background, at, retry_count, timeout)
+        TaskRecord.__init__(
+            self, function, workload, unique, priority, background, at, retry_count, timeout, expires
+        )
         if on_created or on_data or on_status or on_warning:
             self._call_back(
                 on_created=on_created, on_data=on_data, on_status=on_status, on_warning=on_warning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import NoServersError
@@ -29,6 +30,8 @@ class BaseTaskSet(Generic[X]):
         self._shell: Any = client._shell
         self._group = Group()
         self._new: deque[Task] = deque()
+        # Tasks without a server, of which a `wait` has told.
+        self._told: set[Task] = set()
         self.tasks: list[Task] = []
         """All tasks that were added, in this order."""
 
@@ -71,7 +74,8 @@ class BaseTaskSet(Generic[X]):
             one failed, timed out or has not ended; its `state` and `failure` say which and why.
 
         Raises:
-            NoServersError: a task was given up since no job server could be reached.
+            NoServersError: a task was given up since no job server could be reached. Of each such task one
+                `wait` tells like this; for a later one it is a failure like any other.
             ClosedError: the client was closed before all tasks were given to it. Those that were not stay
                 new, and another `wait` tries again to submit them.
         """
@@ -84,13 +88,15 @@ class BaseTaskSet(Generic[X]):
             if bar is not None:
                 bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks), last=True)
                 bar.clear()
-        failures = [task.failure for task in self.tasks if task.failure is not None]
-        for failure in failures:
-            if isinstance(failure, NoServersError):
-                raise failure
+        lost = [task for task in self.tasks if isinstance(task.failure, NoServersError)]
+        new = [task for task in lost if task not in self._told]
+        self._told.update(new)
+        for task in new:
+            assert task.failure is not None
+            raise task.failure
         return all(task.state is SUCCEEDED or task.state is CREATED for task in self.tasks)
 
-    def _ended(self, deadline: float | None, bar: Bar | None) -> Steps[bool]:
+    def _ended(self, deadline: float | None, bar: Bar | None, asks_why: bool = False) -> Steps[bool]:
         client, group = self._client, self._group
         looked = False
         while True:
@@ -105,12 +111,20 @@ class BaseTaskSet(Generic[X]):
             if looked and client._passed(deadline):
                 return False
             looked = True
+            until = deadline
+            if asks_why:
+                until = client._before(deadline, self._late())
             if bar is None:
-                yield Wait(group, deadline)
+                yield Wait(group, until)
             else:
                 bar.draw("tasks", sum(map(part_of, self.tasks)), len(self.tasks))
                 redraw = client._now() + REDRAW_AFTER
-                yield Wait(group, redraw if deadline is None else min(deadline, redraw))
+                yield Wait(group, redraw if until is None else min(until, redraw))
+
+    def _late(self) -> Iterator[Task]:
+        """A task of each function of which one has not ended."""
+        functions = {task.function: task for task in self.tasks if not task.done}
+        yield from functions.values()
 
 
 @plain_methods

@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator
 from time import monotonic
 from typing import Any, Final
 
+from ..sockets import has_hung_up
 from .channel import NOTHING, Alarm, Channel, reason_of
 from .engine import Engine
-from .link import CONNECTING, UP
+from .link import CONNECTING, UP, Link
+from .record import TaskRecord
 
 Aside = Generator[tuple[Callable[..., object], tuple[Any, ...]], None, None]
 """Work that is done with the client's lock held, but for what it yields: a function and its arguments, which
@@ -19,7 +21,7 @@ are called without the lock."""
 READ_SIZE: Final = 60 * 1024
 """Bytes that are read at once at most. From 64 KiB on the C library would tidy its memory up each time."""
 STALE_AFTER: Final = 0.05
-"""Seconds without an answer after which a connection is looked at before it is used again."""
+"""Seconds without a look at the sockets after which a connection is checked before it is used again."""
 
 _READ: Final = select.POLLIN
 _WRITE: Final = select.POLLOUT
@@ -35,6 +37,8 @@ class Traffic:
     poll: select.poll
     alarm: Alarm
     channels: dict[int, Channel]
+    _ended: float
+    """When the sockets were last looked at."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -163,9 +167,10 @@ class Traffic:
                 if channel is None or channel.blocked:
                     continue
                 try:
-                    if now - link.heard_at > STALE_AFTER and not link.awaited and not link.jobs:
-                        # Nobody has looked at it for a while: has the server ended it?
-                        self._read(channel, now)
+                    if self._is_doubtful(link, now) and has_hung_up(channel.descriptor):
+                        # What is not sent to a server that is gone can be sent elsewhere without a doubt.
+                        while link.state == UP and has_hung_up(channel.descriptor):
+                            self._read(channel, now)
                         if link.state != UP:
                             return True, True
                     self._write(channel, now)
@@ -176,6 +181,18 @@ class Traffic:
                 more = more or link.state != UP or bool(link.queue and not channel.blocked)
         return wrote, more
 
+    def _is_doubtful(self, link: Link, now: float) -> bool:
+        """Whether to ask the system if a connection still stands.
+
+        Not if it was used just now and what is to be sent is a job that may be sent twice.
+        """
+        first = link.queue[0]
+        return (
+            now - self._ended > STALE_AFTER
+            or len(link.queue) > 1
+            or (isinstance(first, TaskRecord) and first.background)
+        )
+
     def _write(self, channel: Channel, now: float) -> None:
         assert channel.socket is not None
         data: bytes | memoryview = channel.unsent or self.engine.outgoing(channel.link, now)
@@ -184,9 +201,11 @@ class Traffic:
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            channel.link.unsent = len(data)
             self._lose(channel, reason_of(error), now)
             return
         channel.unsent = memoryview(data)[sent:] if sent < len(data) else NOTHING
+        channel.link.unsent = len(channel.unsent)
         if channel.unsent and not channel.blocked:
             channel.blocked = channel.changed = True
             self.poll.modify(channel.descriptor, _READ | _WRITE)

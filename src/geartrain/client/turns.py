@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from ..errors import GeartrainError
-from ..interruptible import interruptibly
-from ..lookout import MAY_LOOK, MOMENT, look
+from ..signals import call_checking_signals
+from ..spin import MAY_SPIN, SPIN_SECONDS, spin_poll
 from .channel import Alarm
 from .engine import Engine
 from .steps import Invoke, Steps, Wait
@@ -102,11 +102,13 @@ class Turns(Traffic):
                             if step is None:
                                 if engine.news:
                                     self.wake_waiters()
+                                if engine.withdraws:
+                                    self.wake_leader()
                                 if self.followers:
                                     self._hand_over()
                                 if began:
                                     # A job is acknowledged and done: that is two turns.
-                                    self._is_near = self._ended - began < 2 * MOMENT
+                                    self._is_near = self._ended - began < 2 * SPIN_SECONDS
                                 return results[0]
                             if isinstance(step, Invoke):
                                 waits = None
@@ -126,14 +128,14 @@ class Turns(Traffic):
                             break
                 if leads:
                     events = []
-                    if MAY_LOOK and wait and self._is_near:
-                        events = look(poll)
+                    if MAY_SPIN and wait and self._is_near:
+                        events = spin_poll(poll)
                         # In vain: what this call waits for is slow, however long it goes on.
                         self._is_near = bool(events)
                     if not events:
-                        events = interruptibly(poll, wait)
+                        events = call_checking_signals(poll, wait)
                 else:
-                    interruptibly(function, *arguments)
+                    call_checking_signals(function, *arguments)
         except BaseException as error:
             if leads:
                 self.leading = False
@@ -155,6 +157,8 @@ class Turns(Traffic):
         finally:
             self.wake_waiters()
             if isinstance(error, GeartrainError):
+                if self.engine.withdraws:
+                    self.wake_leader()
                 self._hand_over()
             else:
                 # Whatever it came in between of: the others look for themselves.
@@ -217,6 +221,10 @@ class Turns(Traffic):
         """Have the thread that waits for the sockets look at what has changed."""
         if self.leading:
             self.alarm.ring()
+        elif self.engine.withdraws:
+            # No call may come that would write it.
+            self.engine.withdraws = False
+            self._flush(monotonic())
 
     def _serve(self) -> Aside:
         """Open and close what the engine wants opened and closed; others may lead meanwhile."""
@@ -231,6 +239,10 @@ class Turns(Traffic):
         """
         engine = self.engine
         now = monotonic()
+        if self._ticks_at <= now:
+            # Nobody has waited for a while. What has come and what is over comes before anything is written.
+            self._began = self._wakes_at = now
+            return 0
         was_written, more = self._flush(now)
         if was_written:
             if engine.news:
@@ -259,6 +271,7 @@ class Turns(Traffic):
             elif descriptor == self.alarm.descriptor:
                 self.alarm.reset()
         if self._ticks_at <= now:
+            self._ticks_at = math.inf
             engine.tick(now)
         if engine.news:
             self.wake_waiters()

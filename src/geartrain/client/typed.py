@@ -50,6 +50,7 @@ class Options(TypedDict, total=False):
     priority: Priority | str
     retry_count: int
     timeout: float | None
+    expires: float | None
     at: datetime | float | None
     progress: bool
 
@@ -109,8 +110,8 @@ class BaseTyped(Generic[X, P, R]):
         """The same function with other options for its jobs: `add.options(priority="high", timeout=5)(2, 3)`.
 
         Args:
-            unique, priority, retry_count, timeout, progress: as for `Client.submit`; `timeout` and `progress`
-                hold for each job.
+            unique, priority, retry_count, timeout, expires, progress: as for `Client.submit`; `timeout` and
+                `progress` hold for each job.
             at: for `background` alone, as there.
         """
         unknown = changes.keys() - Options.__annotations__
@@ -150,6 +151,7 @@ class BaseTyped(Generic[X, P, R]):
             at=options.get("at"),
             retry_count=options.get("retry_count", 0),
             timeout=options.get("timeout"),
+            expires=options.get("expires"),
         )
 
     def _bounded(self, args: tuple[Any, ...], keywords: dict[str, Any], background: bool = False) -> Task:

@@ -1,1 +1,1 @@
-"""Geartrain beside other libraries. Each module needs what it is named after, and nothing else imports it."""
+"""Integrations. Each module needs the library of its name, and no other module imports it."""

@@ -3,10 +3,10 @@
     trace_client(client)        # in the program that submits
     trace_worker(worker)        # in the worker's module
 
-A call of a typed function is a span of the kind PRODUCER, whose context travels around the arguments in the
+A call of a typed function is a span of the kind PRODUCER. Its context travels around the arguments in the
 workload (see `geartrain.signature`), so a trace reaches from one language's client to a Python worker and on.
 A job is a span of the kind CONSUMER below it. A raw function's workload has no place for a context, so its
-jobs begin traces of their own. The names of attributes are OpenTelemetry's for messaging.
+jobs begin new traces. Attribute names are OpenTelemetry's for messaging.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _SCOPE: Final = "geartrain"
 def trace_client(client: Client | AsyncClient, provider: TracerProvider | None = None) -> None:
     """Make a span for each call of a typed function, and send its context along.
 
-    From then on the workload has an envelope, which Geartrain's workers open; a worker in another language
-    has to know of it.
+    The workload then has an envelope. Geartrain's workers open it; a worker in another language has to open
+    it itself.
 
     Args:
-        client: whose calls are traced.
-        provider: the global one unless given.
+        client: the client to trace.
+        provider: source of the tracer, by default the global one.
     """
     tracer = trace.get_tracer(_SCOPE, __version__, provider)
 
@@ -51,13 +51,13 @@ def trace_client(client: Client | AsyncClient, provider: TracerProvider | None =
 
 
 def trace_worker(worker: Worker, provider: TracerProvider | None = None) -> None:
-    """Make a span for each job, below that of its submission if its workload has brought one.
+    """Make a span for each job, below the span of its submission if the workload carries one.
 
-    The span is the current one while the handler runs. What a job ends with, if not well, is recorded in it.
+    The span is the current one while the handler runs, and records a failure of the job.
 
     Args:
-        worker: whose jobs are traced.
-        provider: the global one unless given.
+        worker: the worker to trace.
+        provider: source of the tracer, by default the global one.
     """
     _WorkerSpans(worker, provider)
 
@@ -90,12 +90,12 @@ class _WorkerSpans:
 
     def _error(self, job: Job, error: BaseException) -> None:
         if job not in self._open:
-            return  # the hook before this one refused the job
+            return  # an earlier hook refused the job
         span, _, thread = self._open[job]
         span.record_exception(error)
         span.set_status(Status(StatusCode.ERROR, str(error)))
         if threading.current_thread() is not thread:
-            # The handler went past its time limit, and the process is about to end.
+            # The handler exceeded its time limit; the process is about to exit.
             span.end()
             flush: Any = getattr(self._provider or trace.get_tracer_provider(), "force_flush", None)
             if flush is not None:

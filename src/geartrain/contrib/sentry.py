@@ -14,18 +14,18 @@ from ..errors import JobException, JobFailed, JobLostError, TimeLimitError
 from ..worker import Job, Worker
 
 FLUSH_WITHIN: Final = 2.0
-"""Seconds that an event may take to be sent where the process ends right after it."""
+"""Seconds to send an event before the process exits."""
 
 
 def report_errors(worker: Worker, *, workload: bool = False) -> None:
-    """Report what a worker's jobs end with, if not well.
+    """Report the errors of a worker's jobs.
 
-    What a handler raises on purpose (`JobFailed`, `JobException`) is an answer to the client, and not
-    reported; neither is a job that was lost with its server, since another worker does it.
+    `JobFailed` and `JobException` are deliberate answers to the client and are not reported. Neither is a job
+    lost with its server, since another worker does it.
 
     Args:
-        worker: whose errors are reported.
-        workload: send the job's workload along (its beginning), which may hold what is nobody's business.
+        worker: the worker to report on.
+        workload: whether to attach the first 1,024 bytes of the workload, which may be confidential.
     """
 
     @worker.on_error

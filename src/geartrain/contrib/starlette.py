@@ -22,7 +22,7 @@ _STATE: Final = "gearman"
 
 
 class GearmanState(TypedDict):
-    """What the lifespan adds to the state of each request."""
+    """State of each request, as the lifespan sets it."""
 
     gearman: AsyncClient
 
@@ -30,14 +30,14 @@ class GearmanState(TypedDict):
 Lifespan = Callable[[Any], AbstractAsyncContextManager[GearmanState]]
 
 
-def gearman_lifespan(servers: str | Sequence[str] = "127.0.0.1:4730", **options: Any) -> Lifespan:
-    """A lifespan with one `AsyncClient` for all requests, closed at the end.
+def gearman_lifespan(servers: str | Sequence[str] | None = None, **options: Any) -> Lifespan:
+    """Return a lifespan with one `AsyncClient` for all requests.
 
-    An application with a lifespan of its own enters this one in there and yields its state along.
+    An application with a lifespan of its own enters this one inside it and merges the yielded state.
 
     Args:
         servers: as for `AsyncClient`.
-        options: its further arguments, such as `timeout` and `prefix`.
+        options: further arguments of `AsyncClient`, such as `timeout` and `prefix`.
     """
 
     @asynccontextmanager
@@ -49,10 +49,10 @@ def gearman_lifespan(servers: str | Sequence[str] = "127.0.0.1:4730", **options:
 
 
 def gearman(request: HTTPConnection) -> AsyncClient:
-    """The application's client.
+    """Return the application's client.
 
     Raises:
-        RuntimeError: the application runs without `gearman_lifespan`.
+        RuntimeError: the application has no `gearman_lifespan`.
     """
     client = getattr(request.state, _STATE, None)
     if not isinstance(client, AsyncClient):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
+from ..broker.history import load_history
 from ..broker.records import DEAD, QUEUED, Document, JobRecord
 from ..broker.state import HIGH, LOW, NORMAL
 from ..errors import JournalError
@@ -77,11 +78,7 @@ def _job(fields: dict[str, Any]) -> JobRecord:
     if priority not in (HIGH, NORMAL, LOW):
         raise ValueError(f"a job's priority is {HIGH}, {NORMAL} or {LOW}, not {priority}")
     if history:
-        attempts, reasons = json.loads(history)
-        if not isinstance(attempts, int) or not all(
-            len(each) == 2 and float(each[0]) >= 0 for each in reasons
-        ):
-            raise ValueError("a job's history can't be read")
+        load_history(history)
     state = fields["state"]
     if state not in _STATES:
         raise ValueError(f"a job is {' or '.join(_STATES)}, not {state}")

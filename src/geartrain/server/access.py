@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 from ..broker import Broker, Peer
 from ..errors import ConfigError
 from ..wire import packets as p
-from ..wire.text import text_of
+from ..wire.text import status_name, text_of
 from .connection import Connection
 
 WRONG_TOKENS: Final = 10
@@ -33,7 +33,8 @@ _SUBMISSIONS: Final = frozenset(
 )
 _QUESTIONS: Final = frozenset({b"status", b"prioritystatus", b"workers", b"show", b"journal"})
 _WATCHED: Final = frozenset(
-    f"geartrain.{name}" for name in ("report", "function.list", "dead.list", "dead.show", "schedule.list")
+    f"geartrain.{name}"
+    for name in ("report", "function.list", "dead.list", "dead.show", "schedule.list", "quarantine.list")
 )
 _OWN: Final = frozenset({"geartrain.result", "geartrain.outcome"})
 _REMEMBERED: Final = 1000
@@ -124,22 +125,36 @@ class Access:
     def guard(self, broker: Broker) -> None:
         """Have everything that peers of a broker ask for checked."""
         self._broker = broker
-        broker.guard_with(self.check, self.take_token)
+        broker.guard_with(self.check, self.take_token, self.may_know, self.may_ask_of)
 
     # What the broker asks
 
     def check(self, peer: Peer, type: int, body: bytes) -> bytes:
         """Why a peer may not send this packet; empty if it may."""
         if type == p.TEXT:
-            allowed = self._may_say(peer, body.split())
+            name = status_name(body)
+            allowed = self._may_say(peer, body.split()) or (
+                # Whoever waits for a function's jobs may know why they take so long.
+                bool(name) and self._may(peer, "submit", text_of(name))
+            )
         elif type in _SUBMISSIONS:
-            allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]), body)
+            allowed = self._may_submit(peer, text_of(body.partition(b"\0")[0]))
         elif type in (p.CAN_DO, p.CAN_DO_TIMEOUT):
             allowed = self._may(peer, "work", text_of(body.partition(b"\0")[0]))
         else:
             # Questions about jobs: for everybody who is known at all.
             allowed = bool(self._rules_of(peer))
         return b"" if allowed else DENIED
+
+    def may_know(self, peer: Peer, function: bytes) -> bool:
+        """Return whether a peer may ask about the jobs of a function: it submits or does them, or watches."""
+        name = text_of(function)
+        return (
+            self._may(peer, "submit", name)
+            or self._may(peer, "work", name)
+            or self._may(peer, "administer", name)
+            or self._may_watch(peer)
+        )
 
     def take_token(self, peer: Peer, token: bytes) -> bool:
         """A peer sent a token: whether any rule knows it."""
@@ -163,20 +178,20 @@ class Access:
 
     # Rights
 
-    def _may_submit(self, peer: Peer, function: str, body: bytes) -> bool:
+    def _may_submit(self, peer: Peer, function: str) -> bool:
         if not function.startswith("geartrain."):
             return self._may(peer, "submit", function)
         if function in _OWN:
-            return self._may_ask_of(peer, body.rpartition(b"\0")[2].strip())
+            # Whose jobs it may ask about: see `may_ask_of`.
+            return any(rule.rights["submit"] for rule in self._rules_of(peer))
         return self._may_watch(peer) if function in _WATCHED else self._may(peer, "administer", "*")
 
-    def _may_ask_of(self, peer: Peer, handle: bytes) -> bool:
-        """Whether a peer may know how the job of this handle ended: whoever may submit such jobs does.
+    def may_ask_of(self, peer: Peer, handle: bytes) -> bool:
+        """Return whether a peer may know how the job with a handle ended: it may submit such jobs.
 
-        Handles count up, so they are no secret that could stand for a right.
+        Otherwise it is answered as for the handle of no job. Handles count up, so they are no secret that
+        could stand for a right, and a refusal would tell that there is a job.
         """
-        if not any(rule.rights["submit"] for rule in self._rules_of(peer)):
-            return False
         assert self._broker is not None
         jobs = self._broker.jobs
         outcome = jobs.results.get(handle, jobs.wall)

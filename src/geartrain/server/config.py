@@ -10,26 +10,20 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from ..broker.policy import Policy, seconds
+from ..broker.policy import Policy
 from ..errors import ConfigError
+from ..units import parse_seconds, parse_size
 from .options import BYTES, SECONDS, ServerOptions
 
 PREFIX: Final = "GEARTRAIN_"
 """What the environment's variables begin with."""
-
-_SIZES: Final = {
-    "": 1,
-    "b": 1,
-    **{unit + end: 1024**power for power, unit in enumerate("kmgt", 1) for end in ("", "ib")},
-    **{unit + "b": 1000**power for power, unit in enumerate("kmgt", 1)},
-}
 
 Key = tuple[str, ...]
 
@@ -40,6 +34,8 @@ class Settings:
     def __init__(self) -> None:
         self.values: dict[Key, Any] = {}
         self.origins: dict[Key, str] = {}
+        self.ignored: list[str] = []
+        """Environment variables that Kubernetes has set for a Service of our name."""
 
     def read_file(self, path: str) -> None:
         """Take in a TOML file.
@@ -72,11 +68,15 @@ class Settings:
             if not at and key[0] in table:
                 _look_at_each(path, text, key, self.values[key])
 
-    def read_environment(self, environment: Mapping[str, str]) -> None:
-        """Take in the variables that begin with `GEARTRAIN_` and name a setting."""
+    def read_environment(self, environment: Mapping[str, str], overridden: Container[Key] = ()) -> None:
+        """Read the variables that begin with `GEARTRAIN_` and name a setting.
+
+        A setting in `overridden` gets its value from the command line, so its variable is not even looked at.
+        """
+        self.ignored = [name for name, value in environment.items() if is_of_kubernetes(name, value)]
         for key in _FIELDS:
             name = PREFIX + "_".join(key).upper()
-            if name in environment:
+            if name in environment and name not in self.ignored and key not in overridden:
                 self.set_text(key, environment[name], name)
 
     def set_text(self, key: Key, text: str, origin: str) -> None:
@@ -151,8 +151,9 @@ def load(
     settings = Settings()
     if path is not None:
         settings.read_file(path)
-    settings.read_environment(environment or {})
-    for key, value in (overrides or {}).items():
+    overrides = overrides or {}
+    settings.read_environment(environment or {}, {tuple(key.split(".")) for key in overrides})
+    for key, value in overrides.items():
         if isinstance(value, str):
             settings.set_text(tuple(key.split(".")), value, f"--set {key}" if "." in key else _flag(key))
         else:
@@ -160,18 +161,14 @@ def load(
     return settings
 
 
-def size(value: object) -> int:
-    """A number of bytes: a number, or a text such as `"64 MiB"`, `"1GB"` or `"512k"` (1,024 bytes).
+def is_of_kubernetes(name: str, value: str) -> bool:
+    """Return whether Kubernetes has set a variable, for a Service named `geartrain` or `gearmand`.
 
-    Raises:
-        ValueError: it is neither.
+    Into each container it puts `NAME_PORT=tcp://10.0.0.1:4730`, `NAME_PORT_…` and `NAME_SERVICE_…` for every
+    Service of the namespace.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
-    if found is None or found[2] not in _SIZES or not isinstance(value, str):
-        raise ValueError(f"expected a size such as '64 MiB', got {value!r}")
-    return int(float(found[1]) * _SIZES[found[2]])
+    found = re.fullmatch(r"(?:GEARTRAIN|GEARMAND)_(PORT|PORT_.+|SERVICE_.+)", name)
+    return found is not None and (found[1] != "PORT" or re.match(r"[a-z]+://", value) is not None)
 
 
 def dotted(key: Key) -> str:
@@ -261,15 +258,17 @@ def _field(key: Key, origin: str) -> Field[Any]:
 
 def _convert(key: Key, field: Field[Any], value: Any) -> Any:
     unit = field.metadata["unit"]
+    most = field.metadata["most"]
     if unit == BYTES:
-        return size(value)
+        return parse_size(value)
     kind = _KINDS[key]
     if unit == SECONDS:
-        value = seconds(value)
+        value = parse_seconds(value)
+        if most and value > most:
+            raise ValueError(f"expected up to {most} seconds, got {value:g}")
         return int(value) if kind is int else value
     # A text may come from the environment, where a number is one, too.
     converted = msgspec.convert(value, kind, strict=not isinstance(value, str))
-    most = field.metadata["most"]
     if kind is int and (converted < 0 or (most and converted > most)):
         raise ValueError(f"expected a number from 0 {f'to {most}' if most else 'on'}, got {converted}")
     return converted

@@ -16,9 +16,23 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from ..units import parse_seconds
+
 LONGEST: Final = 200
 """Characters of an expression."""
 _ZONES_AT: Final = "/zoneinfo/"
+
+ALIASES: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+EVERY: Final = "@every"
+"""Word before an interval, as in `@every 5m`."""
 
 
 class Cron:
@@ -26,7 +40,9 @@ class Cron:
 
     Args:
         expression: minute, hour, day of month, month, day of week (0 or 7: Sunday), as crontab(5) has them.
-            If both days are restricted, one of them has to match.
+            If both days are restricted, one of them has to match. Or one of `@yearly`, `@monthly`,
+            `@weekly`, `@daily`, `@hourly`; or an interval such as `@every 5m`, one second at least, whose
+            runs are at its multiples since the epoch.
         zone: a name such as `Europe/Berlin`; empty: the system's.
 
     Raises:
@@ -37,23 +53,34 @@ class Cron:
         self.expression = " ".join(expression.split())
         self.zone = zone
         self._zone = zone_of(zone)
-        if self.expression.count(" ") != 4 or len(self.expression) > LONGEST:
-            raise ValueError(f"expected five fields such as '0 3 * * *', got {expression[:LONGEST]!r}")
+        self._interval = 0.0
+        self._fields = ALIASES.get(self.expression.lower(), self.expression)
+        if self.expression.lower().startswith(EVERY):
+            self._interval = parse_seconds(self.expression[len(EVERY) :])
+            if self._interval < 1:
+                raise ValueError(f"{self.expression[:LONGEST]!r}: the shortest interval is one second")
+        elif self._fields.count(" ") != 4 or len(self.expression) > LONGEST:
+            raise ValueError(
+                "expected five fields such as '0 3 * * *', '@daily' or '@every 5m', "
+                f"got {expression[:LONGEST]!r}"
+            )
         self.next(0.0)
 
     def next(self, after: float) -> float:
-        """The first of the times after that one.
+        """Return the first of the times after that one.
 
         Raises:
             ValueError: there is none within fifty years.
         """
+        if self._interval:
+            return (after // self._interval + 1) * self._interval
         try:
-            for found in CronSim(self.expression, datetime.fromtimestamp(after, self._zone)):
+            for found in CronSim(self._fields, datetime.fromtimestamp(after, self._zone)):
                 time = found.timestamp()
                 # In the hour that comes twice a time of the first may be found again from within the second.
                 if time > after:
                     return time
-        except (CronSimError, OverflowError) as error:
+        except (CronSimError, OverflowError, ValueError, OSError) as error:
             raise ValueError(f"{self.expression!r}: {str(error).lower()}") from None
         raise ValueError(f"{self.expression!r} never comes")
 
@@ -64,8 +91,12 @@ class Cron:
         while time <= until and len(times) < most:
             times.append(time)
             time = self.next(time)
-        if time <= until:  # there are more: a server was down for long, so look from the other end
-            back = CronSim(self.expression, datetime.fromtimestamp(int(until) + 1, self._zone), reverse=True)
+        if time <= until and self._interval:
+            last = until // self._interval
+            times = [(last - number) * self._interval for number in reversed(range(most))]
+            time = self.next(until)
+        elif time <= until:  # there are more: a server was down for long, so look from the other end
+            back = CronSim(self._fields, datetime.fromtimestamp(int(until) + 1, self._zone), reverse=True)
             times = sorted({found.timestamp() for found in islice(back, most)})
             time = self.next(until)
         return times, time

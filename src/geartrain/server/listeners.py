@@ -14,7 +14,7 @@ import resource
 import socket
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import structlog
@@ -23,6 +23,8 @@ from ..sockets import tune
 from ..wire.address import Address
 from .options import ServerOptions
 
+ANY: Final = "*"
+"""Host that stands for all addresses of this machine, of both versions of IP."""
 AT_ONCE: Final = 64
 """Connections that are accepted in one turn of the loop; then the others have theirs."""
 SETTLE_WITHIN: Final = 0.1
@@ -76,16 +78,20 @@ class Listeners:
 
     # Opening and closing
 
-    def bind(self, address: Address) -> None:
-        """Take an address, all that its name stands for. Who comes there is turned away until `listen`.
+    def bind(self, addresses: Iterable[Address]) -> None:
+        """Bind all addresses that these stand for, each once. Peers are turned away until `listen`.
 
         Raises:
-            OSError: it can't be had.
+            OSError: one of them can't be had.
         """
-        for bound in _bind(address):
-            self.adopt(bound, tls=bool(address.tls), is_own=True)
-        if address.path:
-            self._paths[address.path] = _identity(address.path)
+        addresses = list(addresses)
+        bound: set[tuple[int, object]] = set()
+        for address in addresses:
+            has_v4 = any(other.host == "0.0.0.0" and other.port == address.port for other in addresses)
+            for new in _bind(address, bound, both_versions=not has_v4):
+                self.adopt(new, tls=bool(address.tls), is_own=True)
+            if address.path:
+                self._paths[address.path] = _identity(address.path)
 
     def adopt(self, listening: socket.socket, *, tls: bool, is_own: bool = False) -> None:
         """Take a socket that is bound already; one that is not its own goes on when this one ends."""
@@ -178,7 +184,8 @@ class Listeners:
                 self._rest()
                 self._alarm = self._loop.call_later(REST, self._wake)
                 return
-            address = str(name[0]) if isinstance(name, tuple) else "unix"
+            # A socket for both versions of IP shows an IPv4 address as one of IPv6.
+            address = str(name[0]).removeprefix("::ffff:") if isinstance(name, tuple) else "unix"
             if not self._admit(address):
                 connection.close()
                 continue
@@ -269,9 +276,18 @@ def _max_connections(wanted: int) -> int:
     return min(wanted or possible, possible)
 
 
-def _bind(address: Address) -> list[socket.socket]:
-    """Sockets for every address that a name stands for, or for a path."""
+def _bind(
+    address: Address, bound_before: set[tuple[int, object]], both_versions: bool
+) -> list[socket.socket]:
+    """Return new sockets for every address that a name stands for, or for a path.
+
+    `*` and `[::]` serve IPv4 too, unless `both_versions` is false: then 0.0.0.0 has a socket of its own.
+    Addresses in `bound_before` are left out, and the new ones added there.
+    """
     if address.path:
+        if (socket.AF_UNIX, address.path) in bound_before:
+            return []
+        bound_before.add((socket.AF_UNIX, address.path))
         _make_way(address.path)
         bound = socket.socket(socket.AF_UNIX)
         try:
@@ -280,22 +296,36 @@ def _bind(address: Address) -> list[socket.socket]:
             bound.close()
             raise
         return [bound]
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    host = _any_host() if address.host == ANY else address.host
+    found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, name in dict.fromkeys(found):
+            if address.port and (family, name) in bound_before:
+                continue
+            bound_before.add((family, name))
             bound = socket.socket(family, kind, protocol)
             sockets.append(bound)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                # 0.0.0.0 and [::] are two addresses that may be listened on side by side.
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                only_v6 = host != "::" or not both_versions
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(only_v6))
             bound.bind(name)
     except OSError as error:
         for bound in sockets:
             bound.close()
         raise _named(error, address) from None
     return sockets
+
+
+def _any_host() -> str:
+    """Return the address that stands for all of this machine's, `::` where there is IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return "0.0.0.0"
+    return "::"
 
 
 def _named(error: OSError, address: Address) -> OSError:

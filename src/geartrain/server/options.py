@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..broker.limits import Limits as BrokerLimits
+from ..broker.policy import MAX_TIMEOUTS
 from ..wire.address import Address, parse_address
 from ..wire.packets import DEFAULT_PORT
 from ..wire.parser import MAX_PACKET
@@ -20,6 +21,11 @@ SECONDS: Final = "seconds"
 
 Tables = dict[str, dict[str, Any]]
 """Settings by name."""
+
+MAX_KEEPALIVE: Final = 32767
+MAX_PROBES: Final = 127
+MAX_BACKLOG: Final = 2**31 - 1
+"""Limits of the kernel: seconds, probes, connections."""
 
 _MIB: Final = 1024 * 1024
 
@@ -88,9 +94,9 @@ class Timeouts:
 class Keepalive:
     """How the kernel finds out that a silent TCP peer is gone."""
 
-    idle: int = _option(30, "Silence before the first probe.", SECONDS)
-    interval: int = _option(10, "Between two probes.", SECONDS)
-    probes: int = _option(3, "Probes without an answer after which the peer is gone.")
+    idle: int = _option(30, "Silence before the first probe.", SECONDS, MAX_KEEPALIVE)
+    interval: int = _option(10, "Between two probes.", SECONDS, MAX_KEEPALIVE)
+    probes: int = _option(3, "Probes without an answer after which the peer is gone.", most=MAX_PROBES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +129,15 @@ class ServerOptions:
     )
     port: int = _option(DEFAULT_PORT, "Of the addresses that name none; 0: the system chooses.", most=65535)
     journal: str = _option("memory", "Where background jobs survive; `memory`: nowhere.")
-    backlog: int = _option(1024, "Connections that the kernel holds until they are accepted.")
+    backlog: int = _option(
+        1024, "Connections that the kernel holds until they are accepted.", most=MAX_BACKLOG
+    )
     access: str = _option("", "The file that says who may do what; empty: everybody may do everything.")
     job_retries: int = _option(0, "Attempts of a job that loses its workers, if its function sets none.")
+    job_timeouts: int = _option(
+        MAX_TIMEOUTS,
+        "Time-outs in a row after which a job is given up, if its function sets no attempts; 0: never.",
+    )
     round_robin: bool = _option(False, "A function that a worker was served from comes last next time.")
     worker_wakeup: int = _option(1, "Sleeping workers that are woken for one job; 0: all.")
     keep_results: float = _option(

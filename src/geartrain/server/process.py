@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from ..errors import ConfigError
+from ..parent_watch import Terminal
 from . import systemd
 from .memory import Memory
 from .options import ServerOptions
@@ -29,8 +30,9 @@ def serve(
     """Run a job server until SIGTERM, SIGINT or a `shutdown` command.
 
     At the first of these signals it takes no more jobs and waits for the running ones, at the second it ends.
-    SIGHUP reads the certificates and the access file again and calls `on_reload`; SIGUSR1 logs the server's
-    state. `on_ready` is called once it listens.
+    SIGHUP reads the certificates and the access file again and calls `on_reload`. It acts as SIGTERM when the
+    terminal has closed that the server was started on. SIGUSR1 logs the server's state. `on_ready` is called
+    once it listens.
 
     Raises:
         ConfigError: an option can't be understood or met.
@@ -38,6 +40,7 @@ def serve(
         OSError: an address can't be listened on.
     """
     chosen = options or ServerOptions()
+    terminal = Terminal()
 
     async def main() -> None:
         memory = Memory()
@@ -46,6 +49,7 @@ def serve(
         me = asyncio.current_task()
         has_started = False
         early: list[Callable[[], None]] = []
+        stops: list[bool] = []
 
         def end() -> None:
             systemd.notify("STOPPING=1")
@@ -53,6 +57,15 @@ def serve(
                 server.drain()
             elif me is not None:
                 me.cancel()
+
+        def hang_up() -> None:
+            if not terminal.closed:
+                once_started(reload)()
+            elif not stops:
+                # Once: a terminal that closes may send the signal twice.
+                stops.append(True)
+                _log.info("the terminal has closed, stopping when the running jobs are done")
+                end()
 
         def reload() -> None:
             systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={systemd.monotonic()}")
@@ -76,7 +89,7 @@ def serve(
         for number, act in (
             (signal.SIGTERM, end),
             (signal.SIGINT, end),
-            (signal.SIGHUP, once_started(reload)),
+            (signal.SIGHUP, hang_up),
             (signal.SIGUSR1, once_started(lambda: _log.info("state", **report(server)))),
         ):
             loop.add_signal_handler(number, act)

@@ -40,6 +40,8 @@ def report(server: Server) -> dict[str, Any]:
         "job_bytes_limit": options.limits.job_bytes,
         "running": broker.running,
         "dead": len(broker.jobs.dead),
+        "expired": sum(function.expired for function in broker.functions.values()),
+        "quarantine": len(broker.quarantine),
         "functions": len(broker.functions),
         "functions_limit": options.limits.functions,
         "connections": len(server.connections),

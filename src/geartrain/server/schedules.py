@@ -7,15 +7,17 @@ Time comes in as an argument.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from ..broker import Broker
 from ..broker.builtins import json_object, take_text
 from ..broker.limits import MAX_NAME, MAX_UNIQUE, Refused
+from ..broker.quarantine import Quarantined
 from ..broker.records import Document
 from ..broker.state import HIGH, LOW, NORMAL
 from .cron import Cron
@@ -155,7 +157,7 @@ class Schedules:
         # made once more.
         self._made: dict[bytes, str] = {}
         actions: dict[str, Callable[[bytes], Any]] = {
-            "list": lambda workload: [self._schedules[name].describe() for name in sorted(self._schedules)],
+            "list": lambda workload: self._list(),
             "add": self._add,
             "remove": self._remove,
             "pause": lambda workload: self._pause(workload, True),
@@ -173,22 +175,40 @@ class Schedules:
             ValueError: a schedule of the configuration can't be understood.
         """
         self._wall = wall
-        kept = {document.key: json.loads(document.value) for document in documents if document.kind == KIND}
+        kept = {document.key: document for document in documents if document.kind == KIND}
         for name, settings in configured.items():
             schedule = self._make(name, settings)
             schedule.is_configured = True
             schedule.begin(wall)
             self._schedules[name] = schedule
-            state = kept.pop(name, None)
-            if state is not None and state["settings"] == schedule.settings():
-                self._take_up(schedule, state)
+            document = kept.pop(name, None)
+            if document is not None:
+                # What can't be understood of its past is forgotten: the configuration says what it is.
+                with contextlib.suppress(ValueError):
+                    state = _State.load(document.value)
+                    if state.settings == schedule.settings():
+                        self._take_up(schedule, state)
             self._keep(schedule)
-        for name, state in kept.items():
-            if state["configured"]:
-                self._broker.forget_document(KIND, name)
-                continue
-            schedule = self._schedules[name] = Schedule(name, state["settings"], self._zone)
-            self._take_up(schedule, state)
+        for document in kept.values():
+            try:
+                self._restore_added(document)
+            except ValueError as error:
+                self._broker.quarantine.add(*document, str(error))
+
+    def _restore_added(self, document: Document) -> None:
+        """Take up a schedule that was added at run time.
+
+        Raises:
+            ValueError: it can't be understood.
+        """
+        name = document.key
+        state = _State.load(document.value)
+        if state.configured:  # and is in the configuration no more
+            self._broker.forget_document(KIND, name)
+            return
+        schedule = self._make(name, state.settings)
+        self._take_up(schedule, state)
+        self._schedules[name] = schedule
 
     def _make(self, name: str, settings: Mapping[str, Any]) -> Schedule:
         schedule = Schedule(name, settings, self._zone)
@@ -196,10 +216,10 @@ class Schedules:
             raise ValueError(f"schedule {name!r}: {schedule.function} is the server's own, and no job")
         return schedule
 
-    def _take_up(self, schedule: Schedule, state: dict[str, Any]) -> None:
-        schedule.paused = state["paused"]
-        schedule.handle = state["handle"]
-        schedule.begin(state["last"])
+    def _take_up(self, schedule: Schedule, state: _State) -> None:
+        schedule.begin(state.last)
+        schedule.paused = state.paused
+        schedule.handle = state.handle
 
     def _keep(self, schedule: Schedule) -> None:
         self._broker.keep(schedule.document())
@@ -212,17 +232,28 @@ class Schedules:
         self._wall = wall
         if wall < self._next and not was_set_back:
             return
-        for schedule in self._schedules.values():
+        for schedule in list(self._schedules.values()):
             if schedule.paused:
                 continue
-            if schedule.last > wall + SET_BACK:
-                schedule.begin(wall)
-                self._keep(schedule)
-            elif schedule.next <= wall:
-                self._run(schedule, wall)
+            try:
+                if schedule.last > wall + SET_BACK:
+                    schedule.begin(wall)
+                    self._keep(schedule)
+                elif schedule.next <= wall:
+                    self._run(schedule, wall)
+            except ValueError as error:
+                self._quarantine(schedule, str(error))
         waits = self._broker.waits_for_commit
         self._made = {handle: name for handle, name in self._made.items() if waits(handle)}
         self._plan()
+
+    def _quarantine(self, schedule: Schedule, reason: str) -> None:
+        """Let a schedule rest that has no next run; the others go on."""
+        _log.error("a schedule can't go on", schedule=schedule.name, reason=reason)
+        del self._schedules[schedule.name]
+        document = schedule.document()
+        self._keep(schedule)
+        self._broker.quarantine.add(*document, reason)
 
     def _plan(self) -> None:
         """Look up when the next of them is due."""
@@ -269,11 +300,18 @@ class Schedules:
         At once, so that they are in one batch with the note of them, which waits for the next commit too.
         """
         for handle in [handle for handle in self._made if handle in handles]:
-            schedule = self._schedules[self._made.pop(handle)]
+            schedule = self._schedules.get(self._made.pop(handle))
+            if schedule is None:
+                continue
             self._submit(schedule)
             self._keep(schedule)
 
     # What can be asked for
+
+    def _list(self) -> list[dict[str, Any]]:
+        found = [schedule.describe() for schedule in self._schedules.values()]
+        found += [_describe_unusable(item) for item in self._broker.quarantine.of(KIND).values()]
+        return sorted(found, key=lambda schedule: str(schedule["name"]))
 
     def _add(self, workload: bytes) -> Any:
         """`{"name": …, "cron": …, "function": …, …}`, with `"replace": true` for one that is there."""
@@ -281,9 +319,9 @@ class Schedules:
         name = take_text(wanted, "name")
         is_replaced = wanted.pop("replace", False) is True
         old = self._schedules.get(name)
-        if old is not None:
-            if old.is_configured:
-                raise ValueError(f"schedule {name!r} is in the configuration: change it there")
+        if old is not None and old.is_configured:
+            raise ValueError(f"schedule {name!r} is in the configuration: change it there")
+        if old is not None or self._broker.quarantine.get(KIND, name) is not None:
             if not is_replaced:
                 raise ValueError(f"there is a schedule {name!r} already: remove or replace it")
         elif len(self._schedules) >= MOST:
@@ -299,7 +337,11 @@ class Schedules:
 
     def _remove(self, workload: bytes) -> Any:
         """`{"name": …}`: it runs no more; jobs that it submitted stay."""
-        schedule = self._find(workload)
+        name = take_text(json_object(workload), "name")
+        if self._broker.quarantine.get(KIND, name) is not None:
+            self._broker.forget_document(KIND, name)
+            return {"removed": name}
+        schedule = self._find(name)
         if schedule.is_configured:
             raise ValueError(f"schedule {schedule.name!r} is in the configuration: remove it there")
         del self._schedules[schedule.name]
@@ -313,7 +355,15 @@ class Schedules:
 
     def _pause(self, workload: bytes, paused: bool) -> Any:
         """`{"name": …}`: runs that fall into a pause are not missed."""
-        schedule = self._find(workload)
+        name = take_text(json_object(workload), "name")
+        unusable = self._broker.quarantine.get(KIND, name)
+        if unusable is not None:
+            if paused:
+                raise ValueError(f"schedule {name!r} does not run: {unusable.reason}")
+            # What it lacked may be there by now, such as the data of its time zone.
+            self._restore_added(Document(KIND, name, unusable.value))
+            self._broker.quarantine.release(KIND, name)
+        schedule = self._find(name)
         if schedule.paused and not paused:
             schedule.begin(self._wall)
         schedule.paused = paused
@@ -321,12 +371,64 @@ class Schedules:
         self._plan()
         return schedule.describe()
 
-    def _find(self, workload: bytes) -> Schedule:
-        name = take_text(json_object(workload), "name")
+    def _find(self, name: str) -> Schedule:
         schedule = self._schedules.get(name)
         if schedule is None:
             raise ValueError(f"there is no schedule {name!r}")
         return schedule
+
+
+class _State(NamedTuple):
+    """A schedule as its document has it."""
+
+    settings: dict[str, Any]
+    configured: bool
+    paused: bool
+    last: float
+    handle: str
+
+    @classmethod
+    def load(cls, value: bytes) -> _State:
+        """Read what `Schedule.document` wrote.
+
+        Raises:
+            ValueError: it was not.
+        """
+        try:
+            found = json.loads(value)
+            state = cls(*[found[name] for name in cls._fields])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise ValueError("the stored schedule can't be read") from None
+        for field, types in (
+            (state.settings, dict),
+            (state.configured, bool),
+            (state.paused, bool),
+            (state.last, int | float),
+            (state.handle, str),
+        ):
+            if not isinstance(field, types) or field != field:  # NaN is no time
+                raise ValueError("the stored schedule can't be read")
+        return state
+
+
+def _describe_unusable(item: Quarantined) -> dict[str, Any]:
+    """Return what `geartrain.schedule.list` says of a schedule that can't be used."""
+    try:
+        state = _State.load(item.value)
+    except ValueError:
+        state = _State({}, False, False, 0.0, "")
+    return {
+        "cron": "",
+        "function": "",
+        **state.settings,
+        "name": item.key,
+        "state": "unusable",
+        "error": item.reason,
+        "configured": state.configured,
+        "last": state.last,
+        "next": None,
+        "handle": state.handle,
+    }
 
 
 def _one_of(name: str, settings: Mapping[str, str], key: str, default: str, choices: Iterable[str]) -> str:

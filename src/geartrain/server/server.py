@@ -10,12 +10,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import islice
 from typing import Any, Final, cast
 
 import structlog
 
 from ..broker import Broker, Peer
-from ..broker.ledger import first_number
+from ..broker.ledger import NUMBERS, first_number, read_reserved
 from ..broker.limits import Rules
 from ..broker.policy import Policy
 from ..broker.records import Document
@@ -62,6 +63,9 @@ STOP_WITHIN: Final = 5.0
 """Seconds that peers have to take what was written to them when the server stops."""
 JOURNAL_WITHIN: Final = 10.0
 """Seconds that the journal has to take what there is when the server stops; a disk may hang for ever."""
+
+MAX_LOGGED: Final = 100
+"""Stored items that can't be used and are named in the log one by one."""
 
 HOST: Final = ("server", "host")
 """The journal's document that names the host in the handles."""
@@ -132,6 +136,7 @@ class Server:
             self.broker.jobs.notice = self._notice
             self._set_up_schedules(documents)
             await self._replay()
+            self._log_quarantine()
             await self.commits.settle()
             self.follow_log_level()
             self._listeners.listen()
@@ -156,10 +161,10 @@ class Server:
 
     def _make_broker(self, documents: list[Document]) -> Broker:
         options = self.options
-        # Handles name the host that the journal began on, so that they hold wherever it is taken up.
-        host = next((kept.value.decode() for kept in documents if kept[:2] == HOST), socket.gethostname())
+        host, unusable = _host_of(documents)
         policy = Policy()
         policy.max_attempts = options.job_retries
+        policy.max_timeouts = options.job_timeouts
         policy.keep_results = options.keep_results
         broker = Broker(
             host,
@@ -181,16 +186,32 @@ class Server:
         broker.configure(options.functions)
         if self.journal.durable and not any(kept[:2] == HOST for kept in documents):
             broker.keep(Document(*HOST, host.encode()))
+        for document, reason in unusable:
+            broker.quarantine.add(*document, reason)
         return broker
+
+    def _log_quarantine(self) -> None:
+        """Name what the journal kept and can't be used."""
+        quarantine = self.broker.quarantine
+        for item in islice(quarantine.values(), MAX_LOGGED):
+            _log.error(
+                "a stored item can't be used: the others are served, and it stays until it is replaced or "
+                "dropped (`geartrain quarantine`)",
+                kind=item.kind,
+                key=item.key,
+                reason=item.reason,
+            )
+        if len(quarantine) > MAX_LOGGED:
+            _log.error("more stored items can't be used", items=len(quarantine) - MAX_LOGGED)
 
     def _set_up_schedules(self, documents: list[Document]) -> None:
         zone = self.options.time_zone
         zone_of(zone)
         self.broker.submissions.next_time = lambda fields, wall: next_time(fields, wall, zone)
+        self.broker.builtins.register("geartrain.report", lambda workload: report(self))
         self.schedules = Schedules(self.broker, zone)
         self.schedules.restore(documents, self.options.schedules, time.time())
         self.commits.on_refused = self.schedules.refused
-        self.broker.builtins.register("geartrain.report", lambda workload: report(self))
 
     def _make_protocol(self, address: str) -> asyncio.BaseProtocol:
         # It is one to the event loop, which asks for the methods only.
@@ -201,8 +222,7 @@ class Server:
         for listening in sockets:
             listeners.adopt(listening, tls=self._context is not None and listening.family != socket.AF_UNIX)
         if not sockets:
-            for address in addresses:
-                listeners.bind(address)
+            listeners.bind(addresses)
 
     def warn_if_exposed(self) -> None:
         """Say so if anybody on the network may do anything."""
@@ -402,6 +422,24 @@ class Server:
             self._listeners.close()
             self.broker.close(hand_out=True)
             _log.info("waiting for all jobs to end", jobs=len(self.broker.jobs))
+
+
+def _host_of(documents: list[Document]) -> tuple[str, list[tuple[Document, str]]]:
+    """Return the host that handles name, and the documents of the server itself that can't be used.
+
+    Handles name the host that the journal began on, so that they hold wherever it is taken up.
+    """
+    host = ""
+    unusable: list[tuple[Document, str]] = []
+    for document in documents:
+        if document[:2] == HOST:
+            try:
+                host = document.value.decode()
+            except UnicodeDecodeError:
+                unusable.append((document, "the host's name is not UTF-8"))
+        elif document[:2] == NUMBERS and not read_reserved(document.value):
+            unusable.append((document, "it is not the number of a job"))
+    return host or socket.gethostname(), unusable
 
 
 async def _within(work: Coroutine[Any, Any, None]) -> bool:

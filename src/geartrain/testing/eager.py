@@ -14,7 +14,7 @@ from ..client import AsyncClient, Client
 from ..client.base import BaseClient
 from ..client.link import Link
 from ..client.steps import Invoke, Steps
-from ..worker import Worker
+from ..worker import Worker, forks
 from ..worker.hooks import Hooks
 from ..worker.outcome import outcome_of, outcome_of_coroutine
 from .local import Assigned, Local, SubmittedJob
@@ -60,6 +60,8 @@ class Eager:
     def _begin_work(self, hooks: Hooks) -> None:
         """A job of a worker is about to run."""
         if hooks not in self._started:
+            if not self._started:
+                forks.hold(self)
             self._started.append(hooks)
             hooks.started()
 
@@ -68,6 +70,11 @@ class Eager:
         for hooks in self._started:
             hooks.stopped(at_once=False)
         self._started.clear()
+        forks.release(self)
+
+    def forked(self) -> list[int]:
+        """In a forked process: no descriptors, an eager client has no connections."""
+        return []
 
     def _receive(self, link: Link, packet: bytes) -> None:
         client = _client(self)

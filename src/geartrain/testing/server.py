@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
+import socket
 import threading
 from types import TracebackType
 from typing import Any, Final, Self
 
 from ..server import Server, ServerOptions
 from ..server.server import new_event_loop
-from ..worker import Worker
+from ..worker import Worker, forks
 from ..worker.logs import keep_off_stdout
 
 WITHIN: Final = 10.0
@@ -50,6 +52,7 @@ class LocalServer:
         if self._error is not None:
             self._thread.join(WITHIN)
             raise self._error
+        forks.hold(self)
         return self
 
     def __exit__(
@@ -80,11 +83,17 @@ class LocalServer:
         for thread in threads:
             thread.join(WITHIN)
         self._workers.clear()
+        forks.release(self)
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._server.stop)
             self._thread.join(WITHIN)
         if self._thread.is_alive() or any(thread.is_alive() for thread in threads):
             raise TimeoutError("the job server or a worker did not stop: a handler hangs?")
+
+    def forked(self) -> list[int]:
+        """In a forked process: the descriptors of the server's listening and accepted sockets."""
+        ports = {address.port for address in self._server.addresses if not address.path}
+        return [number for number in _descriptors() if _port_of(number) in ports]
 
     def _run(self) -> None:
         async def main() -> None:
@@ -102,3 +111,22 @@ class LocalServer:
 
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(main())
+
+
+def _descriptors() -> list[int]:
+    return [int(name) for name in os.listdir("/dev/fd")]
+
+
+def _port_of(descriptor: int) -> int:
+    """Return the local TCP port of a descriptor, 0 if it has none."""
+    try:
+        found = socket.socket(fileno=descriptor)
+    except OSError:
+        return 0
+    try:
+        name = found.getsockname()
+        return name[1] if found.family in (socket.AF_INET, socket.AF_INET6) else 0
+    except OSError:
+        return 0
+    finally:
+        found.detach()

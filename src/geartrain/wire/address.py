@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .packets import DEFAULT_PORT
+
+MAX_PATH: Final = 107
+"""Bytes of a Unix socket's path, a limit of the kernel."""
+MAX_HOST: Final = 253
+"""Characters of a host's name, a limit of DNS."""
+_PREFIXES: Final = frozenset({"unix", "tls"})
 
 
 class Address(NamedTuple):
@@ -49,25 +55,57 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
         path = text.removeprefix("unix:")
         if not path:
             raise ValueError(f"{text!r}: a Unix socket needs a path, as in 'unix:/run/geartrain.sock'")
+        size = len(path.encode("utf-8", "surrogateescape"))
+        if "\0" in path or size > MAX_PATH:
+            raise ValueError(
+                f"{_short(text)}: the path of a Unix socket has no NUL and up to {MAX_PATH} bytes, not {size}"
+            )
         return Address("", 0, path)
     if text.startswith("tls:"):
         plain = parse_address(text.removeprefix("tls:"), default_port)
+        if plain.path:
+            raise ValueError(f"{_short(text)}: a Unix socket speaks no TLS")
         return plain._replace(tls=True)
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError(f"{text!r}: an IPv6 address with a port is written '[::1]:{DEFAULT_PORT}'")
+            raise ValueError(f"{_short(text)}: an IPv6 address with a port is written '[::1]:{DEFAULT_PORT}'")
         port = rest[1:]
     elif text.count(":") > 1:
         host, port = text, ""
     else:
         host, _, port = text.partition(":")
     if not host:
-        raise ValueError(f"{text!r}: the host is missing")
+        raise ValueError(f"{_short(text)}: the host is missing")
+    if ":" in host or text.startswith("["):
+        _require_ipv6(text, host)
+    elif len(host) > MAX_HOST or not host.isprintable() or any(character in " []/@" for character in host):
+        raise ValueError(f"{_short(text)}: this is no name of a host")
+    elif host in _PREFIXES:
+        raise ValueError(f"{_short(text)}: after '{host}:' an address is missing")
     if not port:
         if text.endswith(":") and text.count(":") == 1:
             raise ValueError(f"{text!r}: the port is missing")
         return Address(host, default_port)
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"{text!r}: the port must be a number up to 65535, not {port!r}")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise ValueError(f"{_short(text)}: the port must be a number up to 65535, not {_short(port)}")
     return Address(host, int(port))
+
+
+def _require_ipv6(text: str, host: str) -> None:
+    # Few programs need it, and each start would pay for it.
+    from ipaddress import IPv6Address
+
+    try:
+        IPv6Address(host)
+    except ValueError:
+        raise ValueError(
+            f"{_short(text)}: this is no IPv6 address; one with a port is written '[::1]:{DEFAULT_PORT}'"
+        ) from None
+    if not host.isprintable():
+        raise ValueError(f"{_short(text)}: this is no IPv6 address")
+
+
+def _short(text: str) -> str:
+    """Return an address for an error text, cut where it is long."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")

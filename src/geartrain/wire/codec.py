@@ -70,3 +70,21 @@ def arguments(type: int, body: bytes) -> list[bytes]:
     if len(found) != count:
         raise MalformedPacketError(f"{name_of(type)} takes {count} arguments, got {len(found)}")
     return found
+
+
+MAX_DIGITS: Final = 19
+"""Digits of a number in a packet, as many as 64 bits hold; the rest is left out."""
+
+
+def leading_int(text: bytes) -> int:
+    """Return the whole number at the beginning of an argument as C's `atoi` does; 0 if there is none.
+
+    The Perl server leaves numbers empty that no worker has sent, and some workers send fractions.
+    """
+    text = text.strip()
+    start = 1 if text[:1] in (b"-", b"+") else 0
+    end = start
+    most = min(len(text), start + MAX_DIGITS)
+    while end < most and 48 <= text[end] <= 57:
+        end += 1
+    return int(text[:end]) if end > start else 0

@@ -23,6 +23,8 @@ DEFAULT_PORT: Final = 4730
 TEXT: Final = 0
 # Ours too: a complete packet whose magic says that it travels the other way.
 WRONG_WAY: Final = -1
+# Ours as well: a packet over the reader's limit, of which only the beginning was kept. See `Parser`.
+OVERSIZED: Final = -2
 
 CAN_DO: Final = 1
 CANT_DO: Final = 2
@@ -169,6 +171,21 @@ UNANSWERED: Final[frozenset[int]] = frozenset(
     }
 )
 """Requests without a response: their sender may send the next one at once."""
+
+
+OVERSIZED_TYPES: Final[frozenset[int]] = frozenset(
+    {
+        *(type for type, packet in PACKETS.items() if packet.name.startswith("SUBMIT_")),
+        JOB_ASSIGN,
+        JOB_ASSIGN_UNIQ,
+        JOB_ASSIGN_ALL,
+        WORK_DATA,
+        WORK_WARNING,
+        WORK_COMPLETE,
+        WORK_EXCEPTION,
+    }
+)
+"""Packets about one job: over the limit, that job fails and the connection goes on."""
 
 
 def name_of(type: int) -> str:

@@ -8,10 +8,26 @@ line never does.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import LineTooLongError, PacketTooLargeError, ProtocolError
-from .packets import HEADER_SIZE, REQUEST, RESPONSE, TEXT, WRONG_WAY
+from .packets import (
+    HEADER_SIZE,
+    JOB_ASSIGN,
+    JOB_ASSIGN_ALL,
+    JOB_ASSIGN_UNIQ,
+    OVERSIZED,
+    OVERSIZED_TYPES,
+    REQUEST,
+    RESPONSE,
+    TEXT,
+    WORK_COMPLETE,
+    WORK_DATA,
+    WORK_EXCEPTION,
+    WORK_WARNING,
+    WRONG_WAY,
+    name_of,
+)
 
 MAX_PACKET: Final = 128 * 1024 * 1024
 """Bytes of a body that a reader takes if it is told nothing else. This is a security limit."""
@@ -19,6 +35,9 @@ UNKNOWN: Final = 0xFFFFFF
 """What a type that doesn't fit in a byte, or zero, is handed on as; the protocol has no such type."""
 MAX_LINE: Final = 8 * 1024
 """Bytes of a text line. This is a security limit."""
+
+OVERSIZED_HEAD: Final = 256
+"""Bytes of the body that are kept of a packet over the limit: its handle is in them."""
 
 PART_COST: Final = 64
 """Bytes that a part of a body takes beside what it holds, about."""
@@ -56,6 +75,9 @@ class Parser:
         self._body: list[bytes] = []
         self._missing = 0
         self._gathered = 0
+        # Bytes of an oversized body: those to skip now, and those behind the part that is gathered.
+        self._to_skip = 0
+        self._skip_after = 0
 
     @property
     def unfinished(self) -> int:
@@ -66,7 +88,9 @@ class Parser:
         """Take the next bytes and return the packets that they complete, as (type, body).
 
         A text line comes as (`TEXT`, line without its end); a packet whose magic belongs to the other
-        direction as (`WRONG_WAY`, body). Types that the protocol does not know are handed on.
+        direction as (`WRONG_WAY`, body). Types that the protocol does not know are handed on. Of a packet
+        about one job that is over the limit the body is skipped: it comes as (`OVERSIZED`, body), for
+        `read_oversized`.
 
         Raises:
             PacketTooLargeError, LineTooLongError: a security limit was passed.
@@ -75,7 +99,11 @@ class Parser:
         """
         packets: list[tuple[int, bytes]] = []
         start = 0
-        if self._missing:
+        if self._to_skip:
+            start = self._skip(len(data), 0)
+            if start < 0:
+                return packets
+        elif self._missing:
             have = len(data)
             if have < self._missing:
                 self._body.append(data)
@@ -89,6 +117,10 @@ class Parser:
             self._missing = 0
             self._gathered = 0
             self.idle = True
+            if self._skip_after:
+                start = self._begin_to_skip(len(data), start)
+                if start < 0:
+                    return packets
         elif self._rest:
             data = self._rest + data
             self._rest = b""
@@ -124,7 +156,10 @@ class Parser:
                     type = self._odd_type(head[:4])
                 size = (head[8] << 24) | (head[9] << 16) | (head[10] << 8) | head[11]
                 if size > self._max_packet:
-                    raise PacketTooLargeError(size, self._max_packet)
+                    start = self._cut_oversized(data, body, type, size, packets)
+                    if start < 0:
+                        return
+                    continue
                 if not size:
                     self._bare_head = head
                     self._bare_type = type
@@ -142,6 +177,42 @@ class Parser:
                 self.idle = False
                 return
             packets.append((type, data[body:start]))
+
+    def _cut_oversized(
+        self, data: bytes, body: int, type: int, size: int, packets: list[tuple[int, bytes]]
+    ) -> int:
+        """Cut the beginning of a body over the limit; return where the next packet begins, -1 if not here."""
+        if type not in OVERSIZED_TYPES:
+            raise PacketTooLargeError(size, self._max_packet)
+        told = b"%d\0%d\0%d\0" % (type, size, self._max_packet)
+        kept = min(size, OVERSIZED_HEAD)
+        self._skip_after = size - kept
+        if len(data) - body < kept:
+            self._type = OVERSIZED
+            self._body = [told, data[body:]]
+            self._missing = kept - (len(data) - body)
+            self._gathered = len(told) + len(data) - body
+            self.idle = False
+            return -1
+        packets.append((OVERSIZED, told + data[body : body + kept]))
+        return self._begin_to_skip(len(data), body + kept)
+
+    def _begin_to_skip(self, end: int, start: int) -> int:
+        self._to_skip = self._skip_after
+        self._skip_after = 0
+        return self._skip(end, start)
+
+    def _skip(self, end: int, start: int) -> int:
+        """Leave bytes of an oversized body out; return where the next packet begins, -1 if not here."""
+        there = end - start
+        if there < self._to_skip:
+            self._to_skip -= there
+            self.idle = False
+            return -1
+        start += self._to_skip
+        self._to_skip = 0
+        self.idle = True
+        return start
 
     def _keep_head(self, rest: bytes) -> None:
         """A header has begun and not ended."""
@@ -171,3 +242,38 @@ class Parser:
             return -1
         packets.append((TEXT, data[start:newline].removesuffix(b"\r")))
         return newline + 1
+
+
+class Oversized(NamedTuple):
+    """A packet about one job that was over the reader's limit."""
+
+    type: int
+    size: int
+    """Bytes of its body."""
+    limit: int
+    """Bytes that the reader takes."""
+    handle: bytes
+    """The first argument: the job's handle, or a submission's function."""
+
+    def sentence(self, whose: str) -> str:
+        """Return the reason for people; `whose` limit it is."""
+        thing = _THINGS.get(self.type, "packet")
+        kind = name_of(self.type)
+        return f"the {thing} ({kind}) of {self.size} bytes is over {whose} limit of {self.limit} bytes"
+
+
+_THINGS: Final[dict[int, str]] = {
+    WORK_COMPLETE: "result",
+    WORK_EXCEPTION: "exception",
+    WORK_DATA: "data",
+    WORK_WARNING: "warning",
+    JOB_ASSIGN: "workload",
+    JOB_ASSIGN_UNIQ: "workload",
+    JOB_ASSIGN_ALL: "workload",
+}
+
+
+def read_oversized(body: bytes) -> Oversized:
+    """Return what is known of an `OVERSIZED` packet."""
+    type, size, limit, head = body.split(b"\0", 3)
+    return Oversized(int(type), int(size), int(limit), head.partition(b"\0")[0])

@@ -70,6 +70,12 @@ def bytes_of(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
+def status_name(line: bytes) -> bytes:
+    """The function of a line `status NAME`, empty if there is none; the name may hold blanks and tabs."""
+    words = line.split(None, 1)
+    return words[1] if len(words) == 2 and words[0].lower() == b"status" else b""
+
+
 def parse_status(lines: Iterable[bytes]) -> list[FunctionStatus]:
     """Read the answer to `status`, given without its last line `.`."""
     rows: list[FunctionStatus] = []

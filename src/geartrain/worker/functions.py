@@ -1,4 +1,4 @@
-"""What a worker can do: its functions by name, which may change while it works."""
+"""The functions of a worker by name, which may change while it works."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..wire.text import bytes_of
 from .job import Job
 
 Result: TypeAlias = bytes | bytearray | memoryview | str | None
-"""What a handler returns. Text is sent as UTF-8, `None` as an empty result."""
+"""Result of a handler. Text is sent as UTF-8, `None` as an empty result."""
 Handler: TypeAlias = Callable[[Job], Result] | Callable[[Job], Awaitable[Result]]
-"""What does the jobs of a function: a plain function or a coroutine function."""
+"""A plain function or a coroutine function that does jobs."""
 
 
 class Function:
-    """A name, its handler, and the seconds that a job may take (None: as long as it likes).
+    """A name, its handler, and its time limits in seconds (None: no limit).
 
-    After the `timeout` the server gives the job to another worker, at the `time_limit` it has failed.
+    After the `timeout` the server gives the job to another worker. After the `time_limit` the job has failed.
     """
 
     __slots__ = ("handler", "is_coroutine", "name", "time_limit", "timeout")
@@ -46,38 +46,38 @@ class Function:
 
     @property
     def timeout_ms(self) -> int:
-        """The time-out as it is announced."""
+        """The time-out in milliseconds, as CAN_DO_TIMEOUT has it."""
         return math.ceil((self.timeout or 0) * 1000)
 
 
-class Table(Protocol):
-    """Functions by their names on the wire."""
+class FunctionSource(Protocol):
+    """FunctionRegistry by their names on the wire."""
 
     @property
     def table(self) -> Mapping[bytes, Function]:
-        """As they are now. It is replaced, never changed, so whoever holds one has a whole one."""
+        """The present functions. The mapping is replaced and never changed."""
 
 
-class Functions:
+class FunctionRegistry:
     """The functions of a worker. Any thread may change them; every change makes a new `table`."""
 
     def __init__(self, prefix: str = "") -> None:
-        # As the other libraries write it: a name that begins with the prefix and a tab.
+        # Prefix and tab, as in the other libraries.
         self._prefix = f"{prefix}\t" if prefix else ""
         self._lock = threading.Lock()
         self.table: Mapping[bytes, Function] = {}
-        """By the name on the wire; see `Table`."""
+        """Functions by their names on the wire; see `FunctionSource`."""
 
     def add(self, function: Function) -> None:
-        """Take up a function, in the place of one with the same name."""
+        """Add a function, or replace the one of the same name."""
         with self._lock:
             self.table = {**self.table, self._wire_name(function.name): function}
 
     def remove(self, name: str) -> None:
-        """Give a function up.
+        """Remove a function.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: no function has this name.
         """
         with self._lock:
             wire_name = self._wire_name(name)
@@ -89,10 +89,10 @@ class Functions:
         return bytes_of(self._prefix + name)
 
 
-class Part:
-    """Those of a worker's functions that are coroutine functions, or those that are not."""
+class FunctionSubset:
+    """The coroutine functions of a worker, or the plain ones."""
 
-    def __init__(self, whole: Functions, coroutines: bool) -> None:
+    def __init__(self, whole: FunctionRegistry, coroutines: bool) -> None:
         self._whole = whole
         self._coroutines = coroutines
         self._seen: Mapping[bytes, Function] = {}
@@ -100,7 +100,7 @@ class Part:
 
     @property
     def table(self) -> Mapping[bytes, Function]:
-        """See `Table`."""
+        """See `FunctionSource`."""
         whole = self._whole.table
         if whole is not self._seen:
             wanted = [item for item in whole.items() if item[1].is_coroutine == self._coroutines]

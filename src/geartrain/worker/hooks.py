@@ -1,4 +1,4 @@
-"""What a program wants to be told of while its worker works."""
+"""Callbacks around jobs and around the whole run of a worker."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TypeAlias
 
 import structlog
 
+from .forks import ending_children
 from .job import Job
+from .raised import log_raised
+from .signals import ENDS_WORKER
 
 Hook: TypeAlias = Callable[[], object]
-"""Called without arguments; a coroutine function will do too."""
+"""A function without arguments, plain or a coroutine function."""
 JobHook: TypeAlias = Callable[[Job], object]
 ErrorHook: TypeAlias = Callable[[Job, BaseException], object]
 
@@ -28,72 +31,84 @@ class Hooks:
         self.before: list[JobHook] = []
         self.after: list[JobHook] = []
         self.error: list[ErrorHook] = []
-        # How many loops run in this process, and the lock that all but the first wait for until all is there.
+        # Number of running loops. The lock holds the others back until the first has called `start`.
         self._loops = 0
         self._lock = threading.Lock()
 
-    # In a process: the plain ones of `start` and `stop`
+    # Plain hooks of `start` and `stop`, once a process
 
     def started(self) -> None:
-        """A loop is about to run; what a hook raises, it must not run with."""
+        """Call the start hooks before the first loop. An exception of one keeps the loop from running."""
         with self._lock:
             if self._loops == 0:
                 for hook in self.start:
                     if not inspect.iscoroutinefunction(hook):
-                        hook()
+                        with ending_children():
+                            hook()
             self._loops += 1
 
     def stopped(self, at_once: bool) -> None:
-        """A loop has ended; nobody is told of an end in haste."""
+        """Call the stop hooks after the last loop, but not `at_once`."""
         with self._lock:
             self._loops -= 1
             if self._loops == 0 and not at_once:
                 for hook in reversed(self.stop):
                     if not inspect.iscoroutinefunction(hook):
                         try:
-                            hook()
-                        except Exception:
-                            _log.exception("an on_stop hook failed")
+                            with ending_children():
+                                hook()
+                        except ENDS_WORKER:
+                            raise
+                        except BaseException as raised:
+                            log_raised(_log, "an on_stop hook failed", raised)
 
-    # On an event loop that runs coroutines: those that are coroutine functions
+    # Coroutine hooks of `start` and `stop`, once an event loop
 
     async def started_loop(self) -> None:
-        """The event loop is there."""
+        """Call the coroutine start hooks."""
         for hook in self.start:
             if inspect.iscoroutinefunction(hook):
-                await hook()
+                with ending_children():
+                    await hook()
 
     async def stopped_loop(self) -> None:
-        """It has no more jobs."""
+        """Call the coroutine stop hooks."""
         for hook in reversed(self.stop):
             if inspect.iscoroutinefunction(hook):
                 try:
-                    await hook()
-                except Exception:
-                    _log.exception("an on_stop hook failed")
+                    with ending_children():
+                        await hook()
+                except ENDS_WORKER:
+                    raise
+                except BaseException as raised:
+                    log_raised(_log, "an on_stop hook failed", raised)
 
     # Around a job
 
     def begin(self, job: Job) -> None:
-        """A job begins; what a hook raises, the job ends with."""
+        """Call the hooks before a job. An exception of one ends the job."""
         for hook in self.before:
             hook(job)
 
     def end(self, job: Job, error: BaseException | None) -> None:
-        """A job has ended, with an error or without. What a hook raises now can only be logged."""
+        """Call the hooks after a job, with its error if it has one. Their own exceptions are logged."""
         if error is not None:
             self.failed(job, error)
-        # The last that was told of the beginning is the first that is told of the end.
+        # In reverse order, like nested contexts.
         for after in reversed(self.after):
             try:
                 after(job)
-            except Exception:
-                _log.exception("an after_job hook failed", handle=job.handle)
+            except ENDS_WORKER:
+                raise
+            except BaseException as raised:
+                log_raised(_log, "an after_job hook failed", raised, handle=job.handle)
 
     def failed(self, job: Job, error: BaseException) -> None:
-        """A job has ended with an error."""
+        """Call the error hooks of a job."""
         for hook in self.error:
             try:
                 hook(job, error)
-            except Exception:
-                _log.exception("an on_error hook failed", handle=job.handle)
+            except ENDS_WORKER:
+                raise
+            except BaseException as raised:
+                log_raised(_log, "an on_error hook failed", raised, handle=job.handle)

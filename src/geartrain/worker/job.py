@@ -1,7 +1,8 @@
-"""The job that a handler is given."""
+"""The job that a handler is called with."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import ClassVar, Final, Protocol
 
 from ..wire import packets as p
@@ -10,29 +11,27 @@ from ..wire.parser import MAX_PACKET
 from ..wire.text import text_of
 
 LARGEST_BODY: Final = MAX_PACKET - 256
-"""Bytes of a result or an event at most; the rest is room for the handle. A job server that is sent more
-hangs up, and has the job done again."""
+"""Largest result or event in bytes; the rest of a packet is room for the handle."""
 
 
 class Sink(Protocol):
-    """Where the events of a running job go."""
+    """Destination of a running job's events."""
 
     def send_event(self, type: int, handle: bytes, body: bytes) -> None:
-        """Send a packet about the job: its handle and the rest of the body."""
+        """Send a packet about the job: its handle, then `body`."""
 
     async def drain(self) -> None:
-        """Wait until what was sent is on its way."""
+        """Wait until the send buffer is nearly empty."""
 
     def send_end_from_outside(self, type: int, handle: bytes, body: bytes) -> None:
-        """Send the end of a job whose handler hangs, from another thread, and then nothing more."""
+        """Send the end of a job whose handler hangs, from another thread, and nothing afterwards."""
 
 
 class Job:
-    """A job in hand: what the client sent, and what can be told to it before the result.
+    """A running job: the client's workload, and the events that go to the client before the result.
 
-    The handler of a function is called with one, and what it returns is the job's result. The methods may be
-    called from any thread while the handler runs. They send at once; where the server is slow to take what
-    is sent they wait for it, so that nothing piles up.
+    A function's handler is called with one and returns the result. Its methods may be called from any thread
+    while the handler runs. They send at once, and wait for a slow server, so that nothing piles up.
     """
 
     __slots__ = ("_function", "_handle", "_reducer", "_sink", "_unique", "workload")
@@ -40,7 +39,7 @@ class Job:
     stands_for_the_job: ClassVar[bool] = True
 
     workload: bytes
-    """What the client submitted."""
+    """The submitted bytes."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class Job:
 
     @property
     def function(self) -> str:
-        """The function's name, as it was registered: without the worker's prefix."""
+        """The function's registered name, without the worker's prefix."""
         return self._function
 
     @property
@@ -70,19 +69,19 @@ class Job:
 
     @property
     def unique(self) -> str:
-        """The client's unique; empty if there is none, or the server does not pass it on."""
+        """The client's unique; empty if there is none or the server does not send it."""
         return text_of(self._unique)
 
     @property
     def reducer(self) -> str:
-        """The function that is to reduce the results of a SUBMIT_REDUCE_JOB; empty for any other job."""
+        """The reducer of a SUBMIT_REDUCE_JOB; empty for any other job."""
         return text_of(self._reducer)
 
     def status(self, numerator: int, denominator: int) -> None:
-        """Tell how far the job is: `job.status(3, 10)` is three tenths (WORK_STATUS).
+        """Send the progress: `job.status(3, 10)` is three tenths (WORK_STATUS).
 
         Raises:
-            JobLostError: the job is not this worker's any more (see `data`).
+            JobLostError: this worker has lost the job (see `data`).
         """
         self._send(p.WORK_STATUS, b"%d\0%d" % (numerator, denominator))
 
@@ -90,9 +89,9 @@ class Job:
         """Send the client a part of the result (WORK_DATA). Text is sent as UTF-8.
 
         Raises:
-            JobLostError: the connection broke, or the server took the job away because its time was over.
-                Somebody else does the job now: let the exception pass, what this worker does is in vain.
-            ValueError: these are more than `LARGEST_BODY` bytes, which no packet may carry.
+            JobLostError: the connection broke, or another worker has been given the job after a time-out. Let
+                the exception pass: the result of this handler would be refused.
+            ValueError: the data has more than `LARGEST_BODY` bytes.
         """
         self._send(p.WORK_DATA, bytes_of(data))
 
@@ -100,21 +99,21 @@ class Job:
         """Warn the client; the job goes on (WORK_WARNING). Text is sent as UTF-8.
 
         Raises:
-            JobLostError: the job is not this worker's any more (see `data`).
+            JobLostError: this worker has lost the job (see `data`).
         """
         self._send(p.WORK_WARNING, bytes_of(warning))
 
     async def drain(self) -> None:
-        """In a coroutine: wait until the server has taken most of what was sent.
+        """Wait until the send buffer is nearly empty.
 
-        A coroutine that sends large parts awaits this between them, as with asyncio's streams. A plain
-        function has no need of it, its `data` waits by itself.
+        A coroutine that sends large parts awaits this between them, as with asyncio's streams. In a plain
+        function `data` waits by itself.
         """
         if self._sink is not None:
             await self._sink.drain()
 
     def end_from_outside(self, type: int, body: bytes) -> None:
-        """End the job whose handler hangs, from another thread: for those who then end the process."""
+        """End the job from another thread while its handler hangs, before the process is ended."""
         if self._sink is not None:
             self._sink.send_end_from_outside(type, self._handle, body)
 
@@ -127,3 +126,7 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.handle} {self.function}, {len(self.workload)} bytes>"
+
+
+current: Final[ContextVar[Job | None]] = ContextVar("geartrain_job", default=None)
+"""The running job of this thread or coroutine."""

@@ -1,4 +1,4 @@
-"""Typed functions: a handler that decodes the arguments, calls the function, and encodes what it returns."""
+"""Typed functions: a handler that decodes the arguments, calls the function, and encodes its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def handler_of(name: str, function: Callable[..., Any], codec: Codec | None) -> Handler:
-    """What does the jobs of a function: a raw one (see `is_raw`) does itself.
+    """Return the handler for a function; a raw function (see `is_raw`) is its own handler.
 
     Raises:
         TypeError: the function can't be typed; the message says why.
@@ -31,7 +31,7 @@ def handler_of(name: str, function: Callable[..., Any], codec: Codec | None) -> 
         try:
             args, keywords = signature.arguments(job.workload)
         except ArgumentError as error:
-            # It is the caller's fault, so it is told to the caller alone.
+            # The caller's fault: the worker's log has no traceback of it.
             raise JobException(str(error).encode("utf-8", "backslashreplace")) from None
         if signature.takes_job:
             args.insert(0, job)

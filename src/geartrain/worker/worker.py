@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import structlog
 
+from ..environment import default_servers
+from ..errors import GeartrainError
 from ..tls import reached_with
 from ..wire.address import parse_address
-from .coroutines import CoroutineLoop
-from .functions import Function, Functions, Table
+from . import forks
+from .aio.loop import CoroutineLoop
+from .functions import Function, FunctionRegistry, FunctionSource
 from .hooks import ErrorHook, Hook, Hooks, JobHook
 from .job import Job
-from .limits import Watch
 from .logs import keep_off_stdout
-from .loop import Loop
 from .signals import StopAtOnce, stopped_by_signals
+from .sync.loop import Loop
+from .time_limits import TimeLimitWatchdog
 from .typed import handler_of
 
 if TYPE_CHECKING:
@@ -35,8 +39,31 @@ JobHookT = TypeVar("JobHookT", bound=JobHook)
 ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
 
 
+class RunRefusedError(GeartrainError):
+    """A worker was told to run while its module is imported for another program that will run it."""
+
+
+_refusal = ""
+
+
+@contextlib.contextmanager
+def refuse_to_run(reason: str) -> Iterator[None]:
+    """Have `Worker.run` and `run_async` raise `RunRefusedError` with this reason while the block runs."""
+    global _refusal
+    _refusal = reason
+    try:
+        yield
+    finally:
+        _refusal = ""
+
+
+def _require_to_run() -> None:
+    if _refusal:
+        raise RunRefusedError(_refusal)
+
+
 class Worker:
-    """Does the jobs of its functions, for all its job servers at once.
+    """Do the jobs of functions, for all job servers at once.
 
     ```python
     worker = Worker("127.0.0.1:4730")
@@ -48,16 +75,20 @@ class Worker:
     worker.run()
     ```
 
-    A handler is called with a `Job`, one job at a time. What it returns is the result: bytes, text (sent as
-    UTF-8) or None (an empty result). It may be a coroutine function; its coroutines run on one event loop.
+    A handler is called with a `Job`, one job at a time. Its result is bytes, text (sent as UTF-8) or None (an
+    empty result). It may be a coroutine function; its coroutines run on one event loop.
     A function with annotated parameters is called with arguments instead and returns a value, see `register`.
 
     - `JobFailed` raised in a handler fails the job without a reason (WORK_FAIL).
     - Any other exception ends the job as an exception (WORK_EXCEPTION). The client is told its message, the
       worker's log has the traceback. The message stands alone (``division by zero``), as clients in other
       languages expect it; only where it is empty, or the key of a KeyError, the type is told with it.
-    - `JobException` raised in a handler tells the client exactly its `data`.
+    - `JobException` raised in a handler tells the client exactly its `data`, text or bytes.
     - A result of another type ends the job as an exception that names the type.
+    - Only KeyboardInterrupt ends the worker; with SystemExit and any other BaseException the job fails.
+
+    A process that a handler forks has no connection to the job servers: `job.data` and the like raise
+    `JobLostError` in it, and the handler's return or exception ends it. It ends when the worker does.
 
     The worker is connected to all its servers at the same time and takes turns between those that have jobs.
     One that cannot be reached is tried again, after pauses that grow to 10 seconds, while the worker goes on
@@ -66,20 +97,21 @@ class Worker:
     next event raises `JobLostError`, or its result is dropped. Its server gives the job to another worker.
 
     Args:
-        servers: where the job servers are: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`, or
-            several of these. The default port is 4730.
-        client_id: what the servers list this worker as (`geartrain workers`, `gearadmin --workers`). Without
-            one it is the host's name and the process id, as in ``host-4711``.
-        prefix: goes before the name of every function, with a tab between them, as the other libraries have
-            it. A client with the same prefix reaches them.
-        tls: speak TLS with this, see `tls_context`. A server that is written `tls:host:port` needs none.
-        token: what to send to servers whose access rules ask for one; `GEARTRAIN_TOKEN` unless given.
-        connect_timeout: seconds that an attempt to connect to a server may take.
+        servers: addresses of the job servers: `"host"`, `"host:port"`, `"[::1]:4730"` or `"unix:/path"`, or
+            several of these. The default port is 4730. Without them those in `GEARMAN_SERVERS` (separated by
+            commas), or the server on this machine.
+        client_id: name of this worker in the servers' lists (`geartrain workers`, `gearadmin --workers`). By
+            default the host's name and the process id, as in ``host-4711``.
+        prefix: prefix of every function's name, followed by a tab, as in the other libraries. Clients use the
+            same prefix.
+        tls: TLS context, see `tls_context`. A server that is written `tls:host:port` needs none.
+        token: token for servers with access rules, by default `GEARTRAIN_TOKEN`.
+        connect_timeout: seconds for one attempt to connect to a server.
     """
 
     def __init__(
         self,
-        servers: str | Sequence[str] = "127.0.0.1",
+        servers: str | Sequence[str] | None = None,
         *,
         client_id: str = "",
         prefix: str = "",
@@ -89,25 +121,25 @@ class Worker:
     ) -> None:
         self._tls = tls
         self._token = token
-        self.servers = servers
+        self.servers = default_servers() if servers is None else servers
         if any(character.isspace() or character == "\0" for character in client_id):
             raise ValueError(f"a client id may not hold spaces, the servers list it in a line: {client_id!r}")
         self._client_id = client_id
         self._connect_timeout = connect_timeout
-        self._functions = Functions(prefix)
+        self._functions = FunctionRegistry(prefix)
         self._hooks = Hooks()
-        # In a process of `geartrain work`: what stops handlers that run away.
-        self._watch: Watch | None = None
-        # `run` may be called in several threads; each has a loop of its own. There is no lock, since a signal
-        # handler may come in between: each operation on the list is atomic.
+        # In a process of `geartrain work`: the watchdog for handlers past their time limit.
+        self._watch: TimeLimitWatchdog | None = None
+        # `run` may be called in several threads; each has its own loop. Without a lock, for signal handlers:
+        # each operation on the list is atomic.
         self._loops: list[Loop | CoroutineLoop] = []
         self._stopped = False
-        # The one that `work_one` goes on with.
+        # The loop of `work_one`.
         self._one: Loop | None = None
 
     @property
     def servers(self) -> Sequence[str]:
-        """The job servers' addresses. Others may be set before the worker runs, one or several."""
+        """Addresses of the job servers. They may be set before the worker runs."""
         return tuple(map(str, self._addresses))
 
     @servers.setter
@@ -123,11 +155,11 @@ class Worker:
 
     @property
     def functions(self) -> Sequence[str]:
-        """The names of the functions that are registered, without the worker's prefix."""
+        """Names of the registered functions, without the worker's prefix."""
         return tuple(function.name for function in self._functions.table.values())
 
     def handler(self, name: str) -> Callable[[Job], Any] | None:
-        """What does the jobs of a function, None if none of this name is registered."""
+        """Return the handler of a function, None if no function has this name."""
         for function in self._functions.table.values():
             if function.name == name:
                 return function.handler
@@ -152,7 +184,7 @@ class Worker:
         time_limit: float | None = None,
         codec: Codec | None = None,
     ) -> FunctionT | Callable[[FunctionT], FunctionT]:
-        """Make the decorated function a function of this worker, under its own name unless another is given.
+        """Register the decorated function, by default under its own name.
 
         `@worker.function`, `@worker.function("resize", timeout=30)`. The arguments are those of `register`.
         """
@@ -175,9 +207,9 @@ class Worker:
         time_limit: float | None = None,
         codec: Codec | None = None,
     ) -> None:
-        """Do the jobs of a function from now on; while the worker runs, its servers are told at once.
+        """Register a function. A running worker announces it to its servers at once.
 
-        A function that was registered before under this name is replaced.
+        It replaces a function of the same name.
 
         Args:
             name: the function's name, without the worker's prefix.
@@ -185,9 +217,10 @@ class Worker:
                 arguments that its annotations declare, and with the job before them if its first parameter is
                 annotated `Job`. It is raw if it can be called with a job alone and annotates nothing else.
             timeout: seconds that a job may take, rounded up to milliseconds (CAN_DO_TIMEOUT). When they are
-                over the server gives the job to another worker; this handler is not stopped, but its next
-                event raises `JobLostError` and its result is dropped. gearmand and Geartrain make it one
-                second at least; Gearman::Server takes the milliseconds for seconds. None: no limit.
+                over the server gives the job to another worker. This handler is not stopped; once another
+                worker has the job, its next event raises `JobLostError` and its result is dropped. gearmand
+                and Geartrain make it one second at least; Gearman::Server takes the milliseconds for seconds.
+                None: no limit.
             time_limit: seconds after which the job fails: its client is told the `TimeLimitError`. A
                 coroutine is broken off wherever it awaits something. A plain function can't be; its limit
                 holds in `geartrain work`, which ends the process and starts another. None: no limit.
@@ -201,9 +234,9 @@ class Worker:
         self._wake()
 
     def unregister(self, name: str) -> None:
-        """Do no more jobs of a function; while the worker runs, its servers are told at once (CANT_DO).
+        """Remove a function. A running worker withdraws it from its servers at once (CANT_DO).
 
-        A job of it that is running, or was assigned just now, is still done.
+        A job of it that is running, or was just assigned, is still done.
 
         Raises:
             KeyError: no function of this name is registered.
@@ -214,37 +247,37 @@ class Worker:
     # Hooks
 
     def on_start(self, hook: HookT) -> HookT:
-        """Call this before the first job: once in each process, to connect to a database and the like.
+        """Call a function before the first job, once in each process, to connect to a database for example.
 
-        A coroutine function is called on each event loop that runs coroutines. What it raises ends the
-        worker before it has announced anything. Used as a decorator, as all hooks are.
+        A coroutine function is called on each event loop that runs coroutines. An exception ends the worker
+        before it has announced anything. Like all hooks this is used as a decorator.
         """
         self._hooks.start.append(hook)
         return hook
 
     def on_stop(self, hook: HookT) -> HookT:
-        """Call this after the last job, the counterpart of `on_start`; not when it stops at once."""
+        """Call a function after the last job, but not when the worker stops at once."""
         self._hooks.stop.append(hook)
         return hook
 
     def before_job(self, hook: JobHookT) -> JobHookT:
-        """Call this with each `Job`, in its thread or on its event loop, before its handler is called.
+        """Call a plain function with each `Job` before its handler, in its thread or on its event loop.
 
-        A plain function. What it raises, the job ends with.
+        An exception ends the job.
         """
         self._hooks.before.append(hook)
         return hook
 
     def after_job(self, hook: JobHookT) -> JobHookT:
-        """Call this with each `Job` that has ended, well or not, before the server is told.
+        """Call a plain function with each ended `Job`, before its end is sent.
 
-        A plain function. What it raises is logged, as with `on_error`.
+        An exception is logged, as with `on_error`.
         """
         self._hooks.after.append(hook)
         return hook
 
     def on_error(self, hook: ErrorHookT) -> ErrorHookT:
-        """Call this with each `Job` that did not end well, and the exception that it ended with.
+        """Call a plain function with each failed `Job` and its exception.
 
         That may be a `JobFailed` or `JobException`, which a handler raises on purpose. After a
         `TimeLimitError` of a plain function it is called on another thread, and `after_job` is not.
@@ -255,15 +288,17 @@ class Worker:
     # Working
 
     def run(self, max_jobs: int | None = None) -> int:
-        """Do jobs until told to stop; returns how many were done.
+        """Do jobs until told to stop; return their number.
 
-        Called in the main thread it stops on SIGTERM and SIGINT: at the first signal when the job in hand is
-        done, at the second at once, with `SystemExit`; the server then gives the job to another worker. In
-        any thread `stop` stops it. It may run in several threads at once: each has its own connections.
+        In the main thread SIGTERM, SIGINT and SIGHUP stop it: the first signal after the running job, a
+        second one at once, with `SystemExit`; the server then gives the job to another
+        worker. A SIGHUP never counts as the second one. In any thread `stop` stops it. It may run in several
+        threads at once: each has its own connections.
 
         Args:
             max_jobs: stop after so many jobs. None: go on.
         """
+        _require_to_run()
         if max_jobs is not None and max_jobs < 0:
             raise ValueError(f"max_jobs is a number of jobs, not {max_jobs}")
         if not self._functions.table:
@@ -276,13 +311,13 @@ class Worker:
             raise SystemExit(128 + stop.number) from None
 
     async def run_async(self, concurrency: int = 100, max_jobs: int | None = None) -> int:
-        """Do jobs on the running event loop, many at a time; returns how many were done.
+        """Do jobs on the running event loop, many at a time; return their number.
 
         There is one connection for each server. A coroutine function's jobs run beside each other; those of a
         plain function have a thread each, so they block nothing.
 
-        A server that took a job away does not say which one it refuses to hear of. So where several are in
-        hand, `JobLostError` is raised only in the handler of a job that came here again.
+        A server that took a job away does not name it in its error. So with several running jobs
+        `JobLostError` is raised only in the handler of a job that was assigned here again.
 
         `stop` stops it when the jobs in hand are done. Cancelling it stops it at once: the handlers are
         cancelled, and the servers give their jobs to other workers. Signals are the program's business.
@@ -291,6 +326,7 @@ class Worker:
             concurrency: jobs that are done at a time, at most.
             max_jobs: stop after so many jobs. None: go on.
         """
+        _require_to_run()
         if concurrency < 1:
             raise ValueError(f"concurrency is one job or more at a time, not {concurrency}")
         if max_jobs is not None and max_jobs < 0:
@@ -300,7 +336,7 @@ class Worker:
         )
 
     def work_one(self, timeout: float | None = None) -> bool:
-        """Wait for one job and do it; returns whether there was one.
+        """Wait for one job and do it; return whether there was one.
 
         The connections stay open for the next call; `close` closes them.
 
@@ -321,16 +357,16 @@ class Worker:
             raise
 
     def stop(self) -> None:
-        """Have `run` and `work_one` return when the job in hand is done, and later calls at once.
+        """Make `run` and `work_one` return after the running job, and later calls at once.
 
-        May be called from any thread, from a function of this worker, and from a signal handler.
+        Any thread, function of this worker or signal handler may call it.
         """
         self._stopped = True
         for loop in tuple(self._loops):
             loop.stop()
 
     def close(self) -> None:
-        """Close the connections that `work_one` left open."""
+        """Close the connections of `work_one`."""
         loop, self._one = self._one, None
         if loop is not None:
             self._end(loop)
@@ -345,7 +381,7 @@ class Worker:
 
     # Loops
 
-    def _new_loop(self, functions: Table | None = None) -> Loop:
+    def _new_loop(self, functions: FunctionSource | None = None) -> Loop:
         loop = Loop(
             self._addresses,
             functions or self._functions,
@@ -358,7 +394,7 @@ class Worker:
         return loop
 
     def _new_coroutine_loop(
-        self, functions: Table, concurrency: int, max_jobs: float = math.inf
+        self, functions: FunctionSource, concurrency: int, max_jobs: float = math.inf
     ) -> CoroutineLoop:
         loop = CoroutineLoop(
             self._addresses,
@@ -381,6 +417,7 @@ class Worker:
         keep_off_stdout()
         # In this order: whoever stops the worker now either finds the loop or has left word.
         self._loops.append(loop)
+        forks.hold(loop)
         if self._stopped:
             loop.stop()
 
@@ -405,12 +442,16 @@ class Worker:
         except BaseException:
             self._part_from(loop)
             loop.close(at_once=True)
+            forks.release(loop)
             raise
 
     def _end(self, loop: Loop, at_once: bool = False) -> None:
         self._part_from(loop)
-        loop.close(at_once)
-        self._hooks.stopped(at_once)
+        try:
+            loop.close(at_once)
+            self._hooks.stopped(at_once)
+        finally:
+            forks.release(loop)
 
     async def _run_async(self, loop: CoroutineLoop) -> int:
         at_once = True
@@ -426,6 +467,7 @@ class Worker:
                 self._hooks.stopped(at_once)
         finally:
             self._part_from(loop)
+            forks.release(loop)
 
     def _part_from(self, loop: Loop | CoroutineLoop) -> None:
         self._loops.remove(loop)

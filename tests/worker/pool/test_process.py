@@ -370,7 +370,7 @@ def test_an_edit_is_picked_up(tmp_path: Path, server: RunningServer, client: Cli
         version = 0
 
         def edited() -> bool:
-            # The first edit may come before anything is watched.
+            # The first edit may come before anything is watch_time_limit.
             nonlocal version
             version += 1
             (tmp_path / "app.py").write_text(APP.replace("str(os.getpid())", f"'version {version}'", 1))

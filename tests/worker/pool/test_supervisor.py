@@ -33,11 +33,15 @@ DEAF: Final = PATIENT.replace("os._exit(0)", "threading.Event().wait(60); os._ex
 """Says that it is stopping, and does not, for longer than a test takes."""
 
 
-def supervise(folder: Path, script: str, processes: int = 2, grace: float = 10, *watched: Path) -> Process:
+def supervise(
+    folder: Path, script: str, processes: int = 2, grace: float = 10, *watch_time_limit: Path
+) -> Process:
     file = folder / "script.py"
     file.write_text(script)
     module = "tests.worker.pool.supervise"
-    return Process(sys.executable, "-m", module, str(processes), str(grace), str(file), *map(str, watched))
+    return Process(
+        sys.executable, "-m", module, str(processes), str(grace), str(file), *map(str, watch_time_limit)
+    )
 
 
 def said(process: Process, word: str) -> list[int]:

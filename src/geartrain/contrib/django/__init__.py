@@ -5,14 +5,14 @@ In the settings:
     INSTALLED_APPS = [..., "geartrain.contrib.django"]
     GEARTRAIN = {"SERVERS": ["127.0.0.1:4730"], "TIMEOUT": 30}
 
-In `gearman.py` of any application, what workers do:
+In `gearman.py` of any application, its functions:
 
     from geartrain.contrib.django import worker
 
     @worker.function
     def resize(photo_id: int) -> None: ...
 
-`python manage.py gearman_worker --processes 4` runs them, and anywhere else
+`python manage.py gearman_worker --processes 4` runs them. Calls from any other module:
 
     from geartrain.contrib.django import client
 
@@ -32,14 +32,14 @@ __all__ = ["client", "worker"]
 
 @cache
 def client() -> Client:
-    """The project's client, the same one for all threads.
+    """Return the project's client, shared by all threads.
 
-    Of the setting `GEARTRAIN` these are used: `SERVERS` (127.0.0.1:4730 unless given), `PREFIX`, `TIMEOUT`
-    (seconds that a call may take) and `CONNECT_TIMEOUT`, as for `geartrain.Client`.
+    The setting `GEARTRAIN` may have `SERVERS`, `PREFIX`, `TIMEOUT` (seconds for one call) and
+    `CONNECT_TIMEOUT`, as for `geartrain.Client`.
     """
     settings = _settings()
     return Client(
-        settings.get("SERVERS", "127.0.0.1:4730"),
+        settings.get("SERVERS"),
         prefix=settings.get("PREFIX", ""),
         timeout=settings.get("TIMEOUT"),
         connect_timeout=settings.get("CONNECT_TIMEOUT", 5.0),
@@ -52,12 +52,12 @@ def _worker() -> Worker:
 
     settings = _settings()
     made = Worker(
-        settings.get("SERVERS", "127.0.0.1:4730"),
+        settings.get("SERVERS"),
         prefix=settings.get("PREFIX", ""),
         client_id=settings.get("CLIENT_ID", ""),
         connect_timeout=settings.get("CONNECT_TIMEOUT", 5.0),
     )
-    # As around a request: a connection that has become old or unusable is not taken into the next job.
+    # As around a request: no stale database connection reaches the next job.
     made.before_job(lambda job: close_old_connections())
     made.after_job(lambda job: close_old_connections())
     return made
@@ -76,7 +76,7 @@ def _settings() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    # The worker is made when it is first asked for, since the settings are there only then.
+    # Made on first access, because the settings are not ready at import.
     if name == "worker":
         return _worker()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

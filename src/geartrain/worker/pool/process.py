@@ -35,14 +35,14 @@ import structlog
 
 from ...errors import TimeLimitError
 from ...wire import packets as p
-from .. import outcome
-from ..coroutines import CoroutineLoop
-from ..functions import Part
+from .. import forks, outcome
+from ..aio.loop import CoroutineLoop
+from ..functions import FunctionSubset
 from ..job import Job
-from ..limits import MARGIN, Deadman, Watch
-from ..loop import Loop
 from ..outcome import exception_text
 from ..signals import StopAtOnce, stopped_by_signals
+from ..sync.loop import Loop
+from ..time_limits import WATCHDOG_GRACE, Deadman, TimeLimitWatchdog
 from ..worker import Worker
 from .recycling import Recycling
 from .supervisor import OVERDUE
@@ -126,12 +126,13 @@ class WorkerProcess:
         It does not return, and ends the process, if there are threads that can't be ended otherwise.
         """
         worker, options = self._worker, self._options
+        forks.own_process()
         worker._hooks.after.insert(0, self._recycling.job_ended)
-        worker._watch = Watch(self._overdue, self._deadman)
+        worker._watch = TimeLimitWatchdog(self._overdue, self._deadman)
         loops: list[Loop | CoroutineLoop]
         if options.concurrency:
-            coroutines = Part(worker._functions, coroutines=True)
-            plain = Part(worker._functions, coroutines=False)
+            coroutines = FunctionSubset(worker._functions, coroutines=True)
+            plain = FunctionSubset(worker._functions, coroutines=False)
             loops = [worker._new_coroutine_loop(coroutines, options.concurrency)]
             if plain.table or not coroutines.table:
                 loops += [worker._new_loop(plain) for _ in range(options.threads)]
@@ -159,7 +160,7 @@ class WorkerProcess:
             code = code or OVERDUE  # also if the handler has returned after all
         if at_once and len(loops) > 1:
             self._leave(code)
-        self._deadman.set_for_good(time.monotonic() + options.grace + MARGIN)
+        self._deadman.set_for_good(time.monotonic() + options.grace + WATCHDOG_GRACE)
         return code
 
     def _run_in_threads(self, loops: list[Loop | CoroutineLoop]) -> None:
@@ -223,7 +224,7 @@ class WorkerProcess:
         timer.daemon = True
         timer.start()
         # A handler may keep the interpreter's lock, or swallow what it is broken off with.
-        self._deadman.set_for_good(time.monotonic() + grace + MARGIN)
+        self._deadman.set_for_good(time.monotonic() + grace + WATCHDOG_GRACE)
 
     def _overdue(self, job: Job, limit: float, thread: threading.Thread) -> None:
         """On the watch's thread: a handler has gone past its time limit and does not return."""
@@ -234,7 +235,7 @@ class WorkerProcess:
         self._stuck.add(thread)
         self._worker.stop()
         if first:
-            self._deadman.set_for_good(time.monotonic() + self._options.grace + MARGIN)
+            self._deadman.set_for_good(time.monotonic() + self._options.grace + WATCHDOG_GRACE)
         job.end_from_outside(p.WORK_EXCEPTION, exception_text(error))
         self._worker._hooks.failed(job, error)
         if first:

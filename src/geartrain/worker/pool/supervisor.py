@@ -23,7 +23,8 @@ from typing import Final
 
 import structlog
 
-from ..dial import LONGEST_PAUSE, Backoff
+from ...parent_watch import Terminal
+from ..engine.keepalive import LONGEST_PAUSE, Backoff
 from .child import Child, ending
 from .reload import Watcher
 
@@ -61,7 +62,8 @@ class Supervisor:
     - A child that ends well (exit code 0) has made room for a fresh one; it is replaced at once.
     - One that crashed is replaced after a pause, of 0.1 seconds at first and 10 at most.
     - SIGTERM and SIGINT stop all children; a second one at once, with exit code 128 + its number.
-    - SIGHUP replaces all children: new ones start at once, the old ones finish what they have.
+    - SIGHUP replaces all children: new ones start at once, the old ones finish what they have. Of a terminal
+      that has closed it stops them, as SIGTERM does.
     - SIGUSR1 and SIGUSR2 are passed on.
 
     Args:
@@ -84,6 +86,7 @@ class Supervisor:
         # Signals by their numbers, and lists of files that were changed.
         self._events: queue.SimpleQueue[int | list[str]] = queue.SimpleQueue()
         self._stopping = False
+        self._terminal = Terminal()
         self._code = 0
         # Whether a child has been seen to work: then the command can't be wrong.
         self._worked = False
@@ -115,6 +118,10 @@ class Supervisor:
                 self._renew()
             elif event in _STOPPING:
                 self._stop(event)
+            elif event == signal.SIGHUP and self._terminal.closed:
+                if not self._stopping:
+                    _log.info("the terminal has closed, stopping", grace=self._grace)
+                    self._retire_all(self._grace)
             elif event == signal.SIGHUP:
                 _log.info("starting anew", signal="SIGHUP")
                 self._renew()

@@ -12,24 +12,30 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class Command(BaseCommand):
-    """Does the jobs of the functions that are declared in the applications' `gearman.py`."""
+    """Run a worker with the functions of every application's `gearman.py`."""
 
-    help = "Do the jobs of the functions that are declared in each application's gearman.py."
+    help = "Run a worker with the functions of every application's gearman.py."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options are those of `geartrain work`."""
-        parser.add_argument("--processes", "-p", type=int, help="work in so many, and replace those that end")
-        parser.add_argument("--threads", "-t", type=int, default=1, help="jobs at a time in a process")
-        parser.add_argument("--concurrency", "-c", type=int, default=0, help="coroutines at a time")
-        parser.add_argument("--grace", type=float, default=30.0, help="seconds that jobs have at the end")
-        parser.add_argument("--max-jobs", type=int, help="end a process after so many jobs")
-        parser.add_argument("--reload", action="store_true", help="start anew when a Python file has changed")
+        """Add the options of `geartrain work`."""
+        parser.add_argument(
+            "--processes", "-p", type=int, help="child processes; each is replaced when it ends"
+        )
+        parser.add_argument("--threads", "-t", type=int, default=1, help="concurrent jobs of a process")
+        parser.add_argument(
+            "--concurrency", "-c", type=int, default=0, help="concurrent coroutines of a process"
+        )
+        parser.add_argument(
+            "--grace", type=float, default=30.0, help="seconds for running jobs to end at a stop"
+        )
+        parser.add_argument("--max-jobs", type=int, help="jobs after which a process is replaced")
+        parser.add_argument("--reload", action="store_true", help="restart when a Python file changes")
         parser.add_argument("--until-eof", action="store_true", help=SUPPRESS)
 
     def handle(self, **options: Any) -> None:
         """Run until SIGTERM or Ctrl-C."""
         from geartrain.contrib.django import _worker
-        from geartrain.lifeline import hold_lifeline
+        from geartrain.parent_watch import exit_with_parent
         from geartrain.worker.pool import Supervisor
         from geartrain.worker.pool.process import ProcessOptions, WorkerProcess
 
@@ -38,9 +44,9 @@ class Command(BaseCommand):
                 options["threads"], options["concurrency"], options["grace"], options["max_jobs"]
             )
             if options["until_eof"]:
-                hold_lifeline()
+                exit_with_parent()
             elif options["processes"] or options["reload"]:
-                # The same command again; the last option makes it a child.
+                # The last option marks the child.
                 command = [sys.executable, *sys.orig_argv[1:], "--until-eof"]
                 folders = [Path.cwd()] if options["reload"] else []
                 sys.exit(

@@ -1,0 +1,1 @@
+"""The asyncio shell: many jobs at a time on one event loop."""

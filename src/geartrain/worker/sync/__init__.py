@@ -1,0 +1,1 @@
+"""The blocking shell: one job at a time, over blocking sockets. Compiled."""
