@@ -14,11 +14,21 @@ from ..wire import packets as p
 from ..wire.codec import response
 from .outbox import Outboxes
 from .patience import Patience
-from .state import Ability, Function, Job, Peer
+from .state import HIGH, LOW, NORMAL, Ability, Function, Job, Peer
 
 _NOOP: Final = response(p.NOOP)
 _ALL: Final = 1_000_000
 """More sleeping workers than there are."""
+
+
+class _Ready:
+    """The functions with a job of one priority waiting."""
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
+        self.functions: dict[bytes, Function] = {}
+        # How often a function came in. See `Peer.without`.
+        self.arrivals = 0
 
 
 class Dispatch:
@@ -48,7 +58,9 @@ class Dispatch:
         self._last_rank = 0
         # For each priority the functions with a job of it waiting. A grab looks through these or through the
         # worker's abilities, whichever are fewer, so its cost does not grow with both.
-        self._ready: list[dict[bytes, Function]] = [{}, {}, {}]
+        self._ready: list[_Ready] = [_Ready(HIGH), _Ready(NORMAL), _Ready(LOW)]
+        # Entries of the three, so that an idle worker's grab need not look at each.
+        self._ready_count = 0
         # Peers with a wake in flight, and some whose wake was settled since.
         self._woken: dict[Peer, None] = {}
         self._tick = 0
@@ -61,7 +73,10 @@ class Dispatch:
         """A job waits for a worker from now on; wake one for it."""
         function = job.function
         if function.prepend(job) if at_head else function.append(job):
-            self._ready[job.priority][function.name] = function
+            ready = self._ready[job.priority]
+            ready.functions[function.name] = function
+            ready.arrivals += 1
+            self._ready_count += 1
         if self.patience.peers:
             self._answer_grabs(function)
         # Nobody is to be looked for where nobody sleeps, as on a busy server.
@@ -79,21 +94,23 @@ class Dispatch:
         """Take out the job of a function whose turn it is; there must be one."""
         job = function.next()
         if function.remove(job):
-            del self._ready[job.priority][function.name]
+            del self._ready[job.priority].functions[function.name]
+            self._ready_count -= 1
         return job
 
     def remove(self, job: Job) -> None:
         """A queued job does not wait any more."""
         function = job.function
         if function.remove(job):
-            del self._ready[job.priority][function.name]
+            del self._ready[job.priority].functions[function.name]
+            self._ready_count -= 1
 
     def choose(self, peer: Peer) -> Function | None:
         """Return the function that serves a peer's grab: the one with the job of the highest priority.
 
         Of several the newest ability counts; under `round_robin` the one that was served longest ago.
         """
-        if self.paused:
+        if not self._ready_count or self.paused:
             return None
         function = self._best(peer, False)
         if self._round_robin and function is not None:
@@ -124,47 +141,56 @@ class Dispatch:
         abilities = peer.abilities
         if not abilities:
             return None
-        for priority in range(3):
-            ready = self._ready[priority]
-            if ready:
-                function = (
-                    self._newest_ability(abilities, priority, unmatched)
-                    if len(abilities) < len(ready)
-                    else self._newest_ready(abilities, ready, unmatched)
-                )
-                if function is not None:
-                    return function
+        for ready in self._ready:
+            if not ready.functions:
+                continue
+            without = peer.without
+            if without is not None and without[ready.priority] == ready.arrivals:
+                continue
+            function = (
+                self._newest_ability(peer, ready, unmatched)
+                if len(abilities) < len(ready.functions)
+                else self._newest_ready(peer, ready, unmatched)
+            )
+            if function is not None:
+                return function
         return None
 
-    def _newest_ability(
-        self, abilities: dict[bytes, Ability], priority: int, unmatched: bool
-    ) -> Function | None:
+    def _newest_ability(self, peer: Peer, ready: _Ready, unmatched: bool) -> Function | None:
         best: Ability | None = None
-        for ability in reversed(abilities.values()):
-            if best is not None and ability.rank < best.rank:
-                continue
+        is_without = True
+        priority = ready.priority
+        for ability in reversed(peer.abilities.values()):
             function = ability.function
-            if function.queues[priority].first is not None and function.demand() * self._wakeup > (
+            if function.queues[priority].first is None:
+                continue
+            is_without = False
+            if (best is None or ability.rank > best.rank) and function.demand() * self._wakeup > (
                 function.woken if unmatched else 0
             ):
                 if not self._round_robin:
                     # The dict has the oldest announcement first.
                     return function
                 best = ability
+        if is_without:
+            _note_without(peer, ready)
         return None if best is None else best.function
 
-    def _newest_ready(
-        self, abilities: dict[bytes, Ability], ready: dict[bytes, Function], unmatched: bool
-    ) -> Function | None:
+    def _newest_ready(self, peer: Peer, ready: _Ready, unmatched: bool) -> Function | None:
         best: Ability | None = None
-        for name, function in ready.items():
+        is_without = True
+        abilities = peer.abilities
+        for name, function in ready.functions.items():
             candidate = abilities.get(name)
-            if (
-                candidate is not None
-                and (best is None or candidate.rank > best.rank)
-                and function.demand() * self._wakeup > (function.woken if unmatched else 0)
+            if candidate is None:
+                continue
+            is_without = False
+            if (best is None or candidate.rank > best.rank) and function.demand() * self._wakeup > (
+                function.woken if unmatched else 0
             ):
                 best = candidate
+        if is_without:
+            _note_without(peer, ready)
         return None if best is None else best.function
 
     # Workers
@@ -172,7 +198,7 @@ class Dispatch:
     def sleep(self, peer: Peer) -> None:
         """A worker sent PRE_SLEEP: it sleeps, or is woken at once for a job that nobody was woken for."""
         woken_for = self.settle(peer)
-        function = None if self.paused else self._best(peer, True)
+        function = self._best(peer, True) if self._ready_count and not self.paused else None
         if function is not None:
             self._wake_peer(peer, function)
             if woken_for is not None:
@@ -247,6 +273,7 @@ class Dispatch:
         """A peer can do a function. Announced again it counts as new."""
         if peer.abilities:
             self.withdraw(peer, function.name)
+        peer.without = None
         ability = Ability(peer, function, self._next_rank, timeout)
         self._next_rank += 1
         peer.abilities[function.name] = ability
@@ -284,6 +311,13 @@ class Dispatch:
         function = self.settle(peer)
         if function is not None:
             self.rebalance(function)
+
+
+def _note_without(peer: Peer, ready: _Ready) -> None:
+    """Note that no ability of a peer is among these functions."""
+    if peer.without is None:
+        peer.without = [-1, -1, -1]
+    peer.without[ready.priority] = ready.arrivals
 
 
 def _nothing(peer: Peer, function: Function, type: int) -> None:

@@ -288,6 +288,10 @@ class Peer:
         # As a worker: what it can do, by function name, oldest announcement first, and what it runs.
         self.abilities: dict[bytes, Ability] = {}
         self.running: dict[bytes, Job] = {}
+        # For each priority the count of arrivals at the last grab that met none of its abilities among the
+        # functions with a job of it. None arrived since while the count is the same. Spares a worker with a
+        # thousand abilities a look at each, beside thousands of functions with more urgent jobs.
+        self.without: list[int] | None = None
         # Jobs that timed out here and wait for another worker. This one may still end them.
         self.timed_out: dict[bytes, Job] = {}
         self.sleeping = False

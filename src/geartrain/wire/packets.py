@@ -162,7 +162,6 @@ UNANSWERED: Final[frozenset[int]] = frozenset(
         RESET_ABILITIES,
         SET_CLIENT_ID,
         PRE_SLEEP,
-        ALL_YOURS,
         WORK_STATUS,
         WORK_DATA,
         WORK_WARNING,
