@@ -42,6 +42,8 @@ def working(running: RunningServer, client: RawPeer, *, background: bool = False
         (Packet.WORK_EXCEPTION, "exception"),
         (Packet.WORK_DATA, "data"),
         (Packet.WORK_WARNING, "warning"),
+        (Packet.WORK_STATUS, "status"),
+        (Packet.WORK_FAIL, "failure"),
     ],
 )
 @pytest.mark.parametrize("size", [LIMIT, 3_000_000])

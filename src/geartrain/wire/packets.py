@@ -181,8 +181,10 @@ OVERSIZED_TYPES: Final[frozenset[int]] = frozenset(
         JOB_ASSIGN_ALL,
         WORK_DATA,
         WORK_WARNING,
+        WORK_STATUS,
         WORK_COMPLETE,
         WORK_EXCEPTION,
+        WORK_FAIL,
     }
 )
 """Packets about one job: over the limit, that job fails and the connection goes on."""
